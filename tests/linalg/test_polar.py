@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from piste.linalg import polar
+from piste.linalg.polar import CUBIC, KELLER, POLAR_EXPRESS, newton_schulz, newton_schulz_flops, svd_polar
+
+SHAPES = [(6, 6), (6, 9), (5, 20), (20, 5), (1, 4), (4, 1), (1, 1)]
+SCHEDULES = {"keller": KELLER, "polar_express": POLAR_EXPRESS, "cubic": CUBIC}
+
+
+def gaussian(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def with_condition(m: int, n: int, condition: float) -> Tensor:
+    left, right = (torch.linalg.qr(gaussian(k, n, seed=k))[0] for k in (m, n))
+    return (
+        left * torch.logspace(0, -torch.tensor(condition).log10().item(), n, dtype=torch.float64) @ right.mT
+    )
+
+
+def on_singular_values(u: Tensor, steps: int, schedule: polar.Quintics) -> Tensor:
+    """What the iteration must give: each quintic applied to the singular values of the normalised matrix."""
+    left, s, right = torch.linalg.svd(u, full_matrices=False)
+    s = s / (s.norm(dim=-1, keepdim=True) + 1e-7)
+    for k in range(steps):
+        a, b, c = schedule[min(k, len(schedule) - 1)]
+        s = a * s + b * s**3 + c * s**5
+    return left * s.unsqueeze(-2) @ right
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("steps", [1, 3, 5, 8])
+def test_it_is_the_odd_polynomial_of_the_singular_values(shape, schedule, steps):
+    u = gaussian(*shape)
+    expected = on_singular_values(u, steps, SCHEDULES[schedule])
+    torch.testing.assert_close(
+        newton_schulz(u, steps, SCHEDULES[schedule], None), expected, rtol=0, atol=1e-11
+    )
+
+
+@pytest.mark.parametrize("shape", [(12, 12), (8, 40), (40, 8)])
+@pytest.mark.parametrize("carried", [1, 2, 3, 5])
+def test_usual_and_gram_side_forms_agree(monkeypatch, shape, carried):
+    u = gaussian(*shape)
+    expected = newton_schulz(u, dtype=None)
+    monkeypatch.setattr(polar, "_CARRIED", carried)
+    monkeypatch.setattr(polar, "_flops", lambda m, n, steps, c: 0 if c > 1 else 1)
+    torch.testing.assert_close(newton_schulz(u, dtype=None), expected, rtol=0, atol=1e-12)
+
+
+def test_keller_band():
+    """Singular values that are not tiny end in about [0.7, 1.2]; none leaves it upwards."""
+    s = torch.linalg.svdvals(newton_schulz(with_condition(96, 48, 30.0), dtype=None))
+    assert s.min() > 0.65
+    assert s.max() < 1.21
+
+
+@pytest.mark.parametrize("shape", [(256, 64), (96, 64), (64, 64)])
+@pytest.mark.parametrize("condition", [10.0, 1e5])
+def test_bfloat16_stays_near_the_exact_iteration(shape, condition):
+    u = with_condition(*shape, condition)
+    exact = newton_schulz(u, dtype=None)
+    rounded = newton_schulz(u)
+    assert rounded.dtype == u.dtype
+    assert (rounded - exact).norm() < 0.2 * exact.norm()
+    assert torch.linalg.matrix_norm(rounded, 2) < 1.25
+
+
+def test_carrying_the_gram_matrix_through_all_steps_loses_bfloat16(monkeypatch):
+    """Why it is formed anew: this is the failure that `_CARRIED = 3` prevents."""
+    u = with_condition(256, 64, 1e5)
+    monkeypatch.setattr(polar, "_CARRIED", 5)
+    assert torch.linalg.matrix_norm(newton_schulz(u), 2) > 1.4
+
+
+def test_polar_express_converges_from_its_lower_bound():
+    s = torch.linalg.svdvals(newton_schulz(with_condition(32, 16, 100.0), 8, POLAR_EXPRESS, None))
+    torch.testing.assert_close(s, torch.ones_like(s), rtol=0, atol=1e-6)
+
+
+def test_cubic_converges_to_the_polar_factor():
+    u = with_condition(12, 8, 5.0)
+    torch.testing.assert_close(newton_schulz(u, 40, CUBIC, None), svd_polar(u), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("function", [svd_polar, lambda u: newton_schulz(u, dtype=None)])
+@pytest.mark.parametrize("shape", [(6, 6), (7, 4), (4, 13)])
+def test_equivariances(function, shape):
+    u = gaussian(*shape)
+    turn = torch.linalg.qr(gaussian(shape[0], shape[0], seed=7))[0]
+    result = function(u)
+    torch.testing.assert_close(function(u.mT), result.mT, rtol=0, atol=1e-12)
+    torch.testing.assert_close(function(turn @ u), turn @ result, rtol=0, atol=1e-12)
+    torch.testing.assert_close(function(-u), -result, rtol=0, atol=1e-12)
+    torch.testing.assert_close(function(1e4 * u), result, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (7, 4), (4, 7)])
+def test_svd_polar_is_the_nearest_orthogonal_matrix(shape):
+    u = gaussian(*shape)
+    q = svd_polar(u)
+    gram = q.mT @ q if shape[0] >= shape[1] else q @ q.mT
+    torch.testing.assert_close(gram, torch.eye(min(shape), dtype=u.dtype), rtol=0, atol=1e-12)
+    other = torch.linalg.qr(gaussian(max(shape), min(shape), seed=3))[0]
+    other = other if shape[0] >= shape[1] else other.mT
+    assert (u - q).norm() < (u - other).norm()
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 6), (2, 3, 20, 5), (4, 5, 20)])
+@pytest.mark.parametrize("function", [svd_polar, lambda u: newton_schulz(u, dtype=None)])
+def test_batched_is_looped_is_vmapped(function, shape):
+    u = gaussian(*shape)
+    flat = u.reshape(-1, *shape[-2:])
+    looped = torch.stack([function(v) for v in flat])
+    torch.testing.assert_close(function(u).reshape(flat.shape), looped, rtol=0, atol=1e-12)
+    torch.testing.assert_close(torch.func.vmap(function)(flat), looped, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (3, 8), (8, 3)])
+def test_gradient(shape):
+    u = gaussian(*shape).requires_grad_()
+    assert torch.autograd.gradcheck(lambda v: newton_schulz(v, dtype=None), u)
+
+
+def test_input_is_left_alone_and_zero_stays_zero():
+    u = gaussian(9, 3).bfloat16()
+    before = u.clone()
+    result = newton_schulz(u)
+    assert torch.equal(u, before)
+    assert result.dtype == torch.bfloat16
+    assert not newton_schulz(torch.zeros(3, 9)).any()
+
+
+@pytest.mark.parametrize("m, n, form", [(512, 512, 1), (768, 512, 1), (2048, 512, 3), (512, 1536, 3)])
+def test_flops_count_the_products_that_run(m, n, form):
+    """Counted by torch's own counter on the meta device; the cheaper form is the one that runs."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        newton_schulz(torch.empty(m, n, device="meta"))
+    assert newton_schulz_flops(m, n) == newton_schulz_flops(n, m) == counter.get_total_flops()
+    assert newton_schulz_flops(m, n) == polar._flops(*sorted((m, n)), 5, form)
+
+
+def test_steps_must_be_positive():
+    with pytest.raises(ValueError, match="steps >= 1"):
+        newton_schulz(torch.eye(2), 0)
