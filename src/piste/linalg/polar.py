@@ -1,10 +1,10 @@
-"""Polar factors: the nearest (semi-)orthogonal matrix `U Vᵀ` of `u = U S Vᵀ`, exactly or by matrix products
-alone.
+"""Polar factors: the nearest (semi-)orthogonal matrix `U Vᵀ` of `u = U S Vᵀ`, exactly or by products alone.
 
 Shapes are `[..., m, n]` everywhere and are kept; nothing is written in place, nothing branches on values.
 
-The iteration applies odd polynomials to the singular values, `σ ← a σ + b σ³ + c σ⁵`, that is `X ← (a I + b
-A + c A²) X` with `A = X Xᵀ` on the shorter side. Two forms give the same matrix in exact arithmetic:
+The iteration applies odd polynomials to the singular values, `σ ← a σ + b σ³ + c σ⁵`, that is
+`X ← (a I + b A + c A²) X` with `A = X Xᵀ` on the shorter side. Two forms give the same matrix in exact
+arithmetic:
 
 - *usual*: `A` is formed anew from `X` at every step, `4 m²n + 2 m³` flops a step for `m ≤ n`;
 - *Gram side*: the polynomials are multiplied up in `Q` while `A ← P A P` follows in m × m, and `X` is
@@ -20,7 +20,9 @@ iterative algorithm for computing the best estimate of an orthogonal matrix" (19
 Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024),
 https://kellerjordan.github.io/posts/muon/, for `KELLER`; Amsel, Persson, Musco and Gower, "The Polar
 Express: Optimal Matrix Sign Methods and Their Application to the Muon Algorithm" (2025),
-https://arxiv.org/abs/2505.16932, for `POLAR_EXPRESS`.
+https://arxiv.org/abs/2505.16932, for `POLAR_EXPRESS`; Dao, Zhang, Amsel and Chen, "Gram Newton-Schulz: A
+Fast, Hardware-Aware Newton-Schulz Algorithm for Muon" (2026),
+https://dao-lab.ai/blog/2026/gram-newton-schulz, for the Gram side and its restart.
 """
 
 from __future__ import annotations
@@ -101,7 +103,7 @@ def newton_schulz_flops(m: int, n: int, steps: int = 5) -> int:
 
 
 def _flops(m: int, n: int, steps: int, carried: int) -> int:
-    """Flops when `A` is formed anew every `carried` steps: each has A², a carried one also P Q, A P, (A P) P."""
+    """Flops with `A` formed anew every `carried` steps: each has A², a carried one also P Q, A P, (A P) P."""
     renewals = -(-steps // carried)
     return renewals * 4 * m * m * n + (steps + 3 * (steps - renewals)) * 2 * m**3
 
