@@ -1,0 +1,96 @@
+"""The pages that are made, not written: the home page from the README, the tables from the registry, the tutorial
+from its notebook, run anew. mkdocs calls the hooks; ``python docs/_generate.py`` renews the table in the README.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import piste
+
+ROOT = Path(__file__).parent.parent
+BEGIN, END = "<!-- optimizers: made by docs/_generate.py -->", "<!-- end -->"
+KINDS = {
+    "optimizer": "What `piste.NAME(model)` gives. *Needs*: what a bare call and `opt.step()` lack.",
+    "transform": "The parts of a chain: pure functions of one tensor.",
+    "oracle": "Where the slope comes from, when it is not simply `p.grad`.",
+    "search": "How far to go, when it is not simply `lr`.",
+    "view": "Which weights to look at, with `opt.averaged(model)`.",
+    "schedule": "Pure functions of the step, for any number that moves.",
+    "task": "What `piste race` trains.",
+}
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def table(kind: str, columns: tuple[str, ...]) -> str:
+    """A Markdown table of everything registered of that kind."""
+    rows = ["| " + " | ".join(["name", *columns]) + " |", "|---" * (len(columns) + 1) + "|"]
+    for entry in piste.registry(kind):
+        cells = {
+            "what it does": entry.summary,
+            "paper": "; ".join(entry.paper) or "–",
+            "needs": ", ".join(entry.needs) or "–",
+        }
+        rows.append("| " + " | ".join([f"`{entry.name}`", *(_cell(cells[c]) for c in columns)]) + " |")
+    return "\n".join(rows)
+
+
+def optimizers_page() -> str:
+    """Every kind of thing that is registered, each with its table."""
+    parts = ["# Everything there is\n\nMade from the registry, which `piste list` prints as well."]
+    for kind, text in KINDS.items():
+        if piste.registry(kind):
+            columns = ("paper", "needs") if kind == "optimizer" else ("what it does", "paper")
+            parts.append(
+                f"## {kind.capitalize()}s\n\n{text}\n\n{table(kind, columns)}".replace("searchs", "searches")
+            )
+    return "\n\n".join(parts) + "\n"
+
+
+def renew_readme() -> None:
+    """Put today's table of optimizers between the README's two marks."""
+    path = ROOT / "README.md"
+    text = path.read_text(encoding="utf-8")
+    made = f"{BEGIN}\n{table('optimizer', ('paper', 'needs'))}\n{END}"
+    path.write_text(
+        re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: made, text, flags=re.S), encoding="utf-8"
+    )
+
+
+def home_page() -> str:
+    """The README, its links seen from inside docs/."""
+    return (ROOT / "README.md").read_text(encoding="utf-8").replace("](docs/", "](")
+
+
+def tutorial_page() -> tuple[str, dict[str, bytes]]:
+    """The notebook, run now, as Markdown with its pictures."""
+    import nbformat
+    from nbconvert import MarkdownExporter
+    from nbconvert.preprocessors import ExecutePreprocessor
+
+    notebook = nbformat.read(ROOT / "docs" / "tutorial.ipynb", as_version=4)
+    ExecutePreprocessor(timeout=300, kernel_name="python3").preprocess(
+        notebook, {"metadata": {"path": str(ROOT)}}
+    )
+    text, resources = MarkdownExporter().from_notebook_node(notebook)
+    return text, resources["outputs"]
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """mkdocs' hook: add the made pages to those on disk."""
+    from mkdocs.structure.files import File
+
+    tutorial, pictures = tutorial_page()
+    made = {"index.md": home_page(), "optimizers.md": optimizers_page(), "tutorial.md": tutorial, **pictures}
+    for name, content in made.items():
+        files.append(File.generated(config, name, content=content))
+    return files
+
+
+if __name__ == "__main__":
+    renew_readme()

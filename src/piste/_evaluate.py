@@ -1,0 +1,69 @@
+"""Loss and gradients somewhere else: the one primitive that SAM, line searches, zeroth order and Hessian products share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Evaluate:
+    """``evaluate(point) -> (loss, grads)``: the user's closure at other weights.
+
+    The weights are restored from a copy ((w + e) - e differs from w in several per cent of entries), ``p.grad`` is left
+    as found, and every evaluation of one step sees the same random numbers (dropout masks), those of the first.
+    ``grads[i]`` is None where the loss does not depend on parameter i.
+    """
+
+    def __init__(self, params: Sequence[Tensor], closure: Callable[[], Any]) -> None:
+        self.params, self.closure = list(params), closure
+        self.count = 0
+        self._start: Any = None
+        self._after: Any = None
+
+    def __call__(self, point: Sequence[Tensor] | None = None) -> tuple[Any, list[Tensor | None]]:
+        if self._start is None:
+            self._start = _random_state(self.params)
+        else:
+            _set_random_state(self._start)
+        found = [p.grad for p in self.params]
+        saved = None if point is None else [p.detach().clone() for p in self.params]
+        try:
+            if point is not None:
+                for p, value in zip(self.params, point, strict=True):
+                    p.data.copy_(value)
+            for p in self.params:
+                p.grad = None
+            with torch.enable_grad():
+                loss = self.closure()
+            if loss is None:
+                raise ValueError("the closure returned None: it must compute the loss, call backward and return the loss")
+            grads = [p.grad for p in self.params]
+        finally:
+            if saved is not None:
+                for p, value in zip(self.params, saved, strict=True):
+                    p.data.copy_(value)
+            for p, g in zip(self.params, found, strict=True):
+                p.grad = g
+        if self.count == 0:
+            self._after = _random_state(self.params)
+        self.count += 1
+        return (loss.detach() if isinstance(loss, Tensor) else torch.as_tensor(loss)), grads
+
+    def finish(self) -> None:
+        """Leave the random state where one evaluation would have left it."""
+        if self._after is not None:
+            _set_random_state(self._after)
+
+
+def _random_state(params: Sequence[Tensor]) -> dict[str, Any]:
+    devices = sorted({p.device.index or 0 for p in params if p.device.type == "cuda"})
+    return {"cpu": torch.get_rng_state(), "cuda": {d: torch.cuda.get_rng_state(d) for d in devices}}
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    for device, value in state["cuda"].items():
+        torch.cuda.set_rng_state(value, device)

@@ -1,0 +1,173 @@
+"""One parameter with its state: how it is laid out, seen as a matrix, read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import _sharding as sharding
+from ._storage import compute_dtype, plain
+from ._transform import Chain, Slot
+
+
+class Leaf:
+    """A parameter, its state dict and its matrix view.
+
+    ``inplace``: writes go into the stored tensors (an optimizer); else they replace them (functional use).
+    """
+
+    __slots__ = ("name", "param", "state", "view", "inplace", "given_grad", "dense", "numel", "role", "probes")
+
+    def __init__(
+        self, name: str, param: Tensor, state: dict[str, Any], view: Any = None, *, inplace: bool = True,
+        grad: Tensor | None = None, role: str = "",
+    ) -> None:  # fmt: skip
+        self.name, self.param, self.state, self.view = name, param, state, view
+        self.inplace, self.given_grad, self.role = inplace, grad, role
+        self.probes: dict[str, Any] = {}  # diagnostics: there only while metrics are on, never saved
+        self.dense = is_dense(param)
+        self.numel = param.numel()
+
+    @property
+    def grad(self) -> Tensor | None:
+        return self.param.grad if self.given_grad is None else self.given_grad
+
+    # values ---------------------------------------------------------------------------------------------------
+
+    def real(self, tensor: Tensor) -> Tensor:
+        """Complex tensors as pairs of reals: what element rules see."""
+        return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+
+    def read(self, name: str) -> Any:
+        stored = self.state.get(name) if name in self.state else self.probes.get(name)
+        return None if stored is None else plain.decode(sharding.local(stored))
+
+    def write(self, name: str, value: Tensor) -> None:
+        if name in self.probes:
+            self.probes[name] = value
+        elif self.inplace:
+            plain.encode(value, self.state[name])
+        else:
+            self.state[name] = value
+
+    def write_param(self, value: Tensor) -> None:
+        target = self.real(self.param) if self.inplace else None
+        if target is not None:
+            target.copy_(value)
+        else:
+            self.param = value.to(self.param.dtype) if not self.param.is_complex() else torch.view_as_complex(value)
+
+    # memory order ---------------------------------------------------------------------------------------------
+
+    def flat(self, tensor: Tensor) -> Tensor:
+        """One-dimensional in the parameter's memory order (a view where the layouts agree, as slots' do)."""
+        like = self.real(self.param)
+        if like.is_contiguous():
+            return tensor.reshape(-1)
+        if tensor.stride() != like.stride():
+            tensor = torch.empty_like(like, dtype=tensor.dtype).copy_(tensor)
+        return tensor.as_strided((tensor.numel(),), (1,))
+
+    def unflat(self, flat: Tensor) -> Tensor:
+        like = self.real(self.param)
+        if like.is_contiguous():
+            return flat.view(like.shape)
+        return flat.as_strided(like.shape, like.stride())
+
+    # matrices -------------------------------------------------------------------------------------------------
+
+    def matrices(self, tensor: Tensor) -> list[Tensor]:
+        """The parameter-shaped tensor as matrices [*batch, m, n] (several where a view has unequal blocks)."""
+        if self.view is not None:
+            seen = self.view.apply(tensor)
+            return list(seen) if isinstance(seen, (list, tuple)) else [seen]
+        if tensor.dim() < 2:
+            return [tensor.reshape(1, -1)]
+        return [tensor if tensor.dim() == 2 else tensor.reshape(tensor.shape[0], -1)]
+
+    def from_matrices(self, matrices: Sequence[Tensor]) -> Tensor:
+        if self.view is not None:
+            return self.view.invert(list(matrices) if len(matrices) > 1 else matrices[0])
+        return matrices[0].reshape(self.param.shape)
+
+
+def is_dense(t: Tensor) -> bool:
+    """Whether the tensor covers its memory without holes or overlaps, in some order of its axes."""
+    if t.is_contiguous():
+        return True
+    expected = 1
+    for stride, size in sorted(zip(t.stride(), t.shape, strict=True)):
+        if size != 1 and stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+def blocks(leaf: Leaf) -> list[torch.Size]:
+    """Shapes of the parameter's matrices, without touching its data."""
+    seen = Leaf(leaf.name, leaf.param.detach().to("meta"), {}, leaf.view)
+    return [m.shape for m in seen.matrices(seen.param)]
+
+
+def slot_shapes(chain: Chain, leaf: Leaf) -> dict[str, tuple[Slot, tuple[int, ...], Mapping[str, Any]]]:
+    """Every slot the chain keeps of this parameter: name -> (slot, shape, hyperparameters)."""
+    found: dict[str, tuple[Slot, tuple[int, ...], Mapping[str, Any]]] = {}
+    whole = tuple(leaf.real(leaf.param.detach()).shape)
+    for part in chain.parts:
+        sheet = part.sheet
+        if sheet and leaf.param.is_complex():
+            raise ValueError(f"parameter {leaf.name!r} is complex, and {part.transform.name} works on real matrices: "
+                             "give it to an element-scope optimizer such as AdamW")  # fmt: skip
+        shapes = blocks(leaf) if sheet else [torch.Size((1, max(1, leaf.numel)))]
+        for name, slot, hyper in part.slots():
+            for i, shape in enumerate(shapes):
+                m, n = shape[-2], shape[-1]
+                if slot.when is not None and not slot.when(m, n, hyper):
+                    continue
+                if "m n" in slot.axes:
+                    extra = [int(hyper[a]) for a in slot.axes.split() if a not in ("m", "n")]
+                    found[name] = slot, (*extra, *whole), hyper
+                    continue
+                batch = shape[:-2] if sheet else ()
+                own = {"m": (m, 1), "n": (1, n), "": ()}.get(slot.axes)
+                if own is None:
+                    own = tuple({"m": m, "n": n}.get(a) or int(hyper[a]) for a in slot.axes.split())
+                full = name if len(shapes) == 1 else f"{name}.{i}"
+                found[full] = slot, (() if slot.shared else (*batch, *own)), hyper
+    return found
+
+
+def make_slot(slot: Slot, shape: tuple[int, ...], hyper: Mapping[str, Any], leaf: Leaf) -> Tensor:
+    """A new slot in the parameter's layout; `weights` are filled at the parameter's own first step."""
+    like = leaf.real(leaf.param.detach())
+    if "m n" in slot.axes and shape == tuple(like.shape):
+        made = torch.zeros_like(like, dtype=plain.dtype(slot.kind, leaf_dtype(leaf)))
+    else:
+        made = plain.allocate(slot.kind, shape, like)
+    fill, eye = (hyper[x] if isinstance(x, str) else x for x in (slot.fill, slot.eye))
+    if fill:
+        made.fill_(fill)
+    if eye:
+        made.diagonal(dim1=-2, dim2=-1).add_(eye)
+    return made
+
+
+def leaf_dtype(leaf: Leaf) -> torch.dtype:
+    """The real dtype of the parameter."""
+    return leaf.param.dtype.to_real() if leaf.param.is_complex() else leaf.param.dtype
+
+
+def forecast(chain: Chain, leaf: Leaf) -> int:
+    """Bytes of state the chain will keep of this parameter, before anything is allocated."""
+    total = 0
+    for slot, shape, _ in slot_shapes(chain, leaf).values():
+        if not slot.shared and slot.kind != "probe":
+            total += plain.bytes(slot.kind, torch.Size(shape).numel(), leaf_dtype(leaf))
+    return total
+
+
+def arithmetic(leaf: Leaf) -> torch.dtype:
+    return compute_dtype(leaf_dtype(leaf))

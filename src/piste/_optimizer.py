@@ -1,0 +1,336 @@
+"""The one optimizer class, and the decorator that makes a thin subclass of it for every factory.
+
+Every optimizer of piste is a true ``torch.optim.Optimizer``: schedulers, GradScaler, hooks, Lightning, Accelerate and
+the Hugging Face Trainer see nothing unusual.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar, cast, overload
+
+import torch
+from torch import Tensor, nn
+
+from . import _checkpoint, _groups, _metrics, _views
+from ._factory import Factory
+from ._leaf import Leaf, make_slot, slot_shapes
+from ._plan import make_lane, run
+from ._registry import register
+from ._routing import matrix_view
+from ._stages import Pass
+from ._tree import Multipass, meet
+from ._transform import Chain
+
+P = ParamSpec("P")
+T = TypeVar("T", covariant=True)
+_ENGINE = {"rest": None, "overrides": None, "guard": None, "compile": "auto", "fused": True, "seed": 0}
+
+
+class Optimizer(torch.optim.Optimizer):
+    """A chain run over parameters.
+
+    ``params``: a module (routed by role), ``parameters()``, ``named_parameters()`` or param groups. Beside the
+    factory's hyperparameters every optimizer takes
+
+    - ``rest``: the group that takes what a matrix optimizer does not, e.g. ``piste.AdamW.group(lr=3e-4)``;
+    - ``overrides``: ``{name pattern: "main" | "rest" | role | view}``, to route by hand;
+    - ``guard``: None, "skip" (a step with NaN or Inf gradients is left out and counted) or "raise";
+    - ``compile``: "auto" (large models, when a compiler is at hand), True or False;
+    - ``fused``: whether the chains that are exactly a torch algorithm may use torch's fused kernel;
+    - ``seed``: of the counter-based noise.
+
+    ``schedules``: ``{"lr": f}`` makes every group's lr ``f(steps taken)``; "AdamW.lr" speaks of one optimizer's groups.
+    """
+
+    factory: ClassVar[Factory]
+
+    def __init__(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        if not hasattr(type(self), "factory"):
+            raise TypeError("piste.Optimizer is made by @piste.optimizer: use piste.AdamW(...) or your own factory")
+        engine = {k: kwargs.pop(k, v) for k, v in _ENGINE.items()}
+        hyper = _bind(self.factory, args, kwargs)
+        self.factory.checked(hyper, self.factory.name)
+        self._set_engine(engine)
+        groups = _groups.make_groups(self.factory, params, hyper, engine["rest"], engine["overrides"])
+        self._rest = engine["rest"]
+        self._hyper = hyper
+        super().__init__(groups, dict(self.factory.checked(hyper, self.factory.name)))
+
+    def _set_engine(self, engine: Mapping[str, Any]) -> None:
+        if engine["guard"] not in (None, "skip", "raise"):
+            raise ValueError(f"guard must be None, 'skip' or 'raise', got {engine['guard']!r}")
+        if engine["compile"] not in ("auto", True, False):
+            raise ValueError(f"compile must be 'auto', True or False, got {engine['compile']!r}")
+        self.guard, self.compile = engine["guard"], engine["compile"]
+        self.fused, self.seed = bool(engine["fused"]), int(engine["seed"])
+        self.schedules: dict[str, Callable[[int], Any]] = {}
+        self.skipped_steps = 0
+        self._metrics: _metrics.Metrics | None = None
+        self._leaves: list[list[Leaf]] | None = None
+        self._first_lrs: list[Any] = []
+        self._warned = False
+
+    # groups and state -----------------------------------------------------------------------------------------
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As torch's. Parameters without names get some; a group that names no optimizer is routed by shape."""
+        group = dict(param_group)
+        if "step" in group and "optimizer" in group and "param_names" in group:
+            groups = [group]  # complete already
+        else:
+            count = sum(len(g["params"]) for g in self.param_groups)
+            groups = _groups.complete(self.factory, group, self._hyper, self._rest, count)
+        for made in groups:
+            self._add(made)
+
+    def _add(self, group: dict[str, Any]) -> None:
+        known = {n for g in self.param_groups for n in g["param_names"]}
+        clash = [n for n in group["param_names"] if n in known]
+        if clash:
+            raise ValueError(f"a parameter named {clash[0]!r} is already optimized: give the new one its own name")
+        chain = _groups.factory_of(group["optimizer"]).chain(**group)
+        leaves = _leaves_of(group, {})
+        made = [_new_state(chain, leaf) for leaf in leaves]  # before torch keeps anything: it may refuse
+        names, defaults = group.pop("param_names"), self.defaults
+        self.defaults = {}  # the group is complete: another optimizer's defaults must not leak into it
+        try:
+            super().add_param_group({**group, "params": list(zip(names, group["params"], strict=True))})
+        finally:
+            self.defaults = defaults
+        for leaf, state in zip(leaves, made, strict=True):
+            self.state[leaf.param] = state
+        _share(chain, [self.state[leaf.param] for leaf in leaves])
+        self._leaves = None
+        self._first_lrs = [float(g["lr"]) for g in self.param_groups]
+
+    def leaves(self) -> list[list[Leaf]]:
+        """The parameters with their states, by group."""
+        if self._leaves is None:
+            self._leaves = [_leaves_of(g, self.state) for g in self.param_groups]
+        return self._leaves
+
+    def chains(self) -> list[Chain]:
+        """Each group's chain with today's hyperparameters."""
+        return [_groups.factory_of(g["optimizer"]).chain(**g) for g in self.param_groups]
+
+    @classmethod
+    def chain(cls, *args: Any, **hyper: Any) -> Chain:
+        """The chain with these hyperparameters, to compose inside your own @optimizer."""
+        return cls.factory.chain(**cls.factory.checked(_bind(cls.factory, args, hyper), cls.factory.name))
+
+    @classmethod
+    def group(cls, params: Any = None, **hyper: Any) -> dict[str, Any]:
+        """A param group for this optimizer, to route by hand or to pass as ``rest``."""
+        full = cls.factory.checked(hyper, f"{cls.factory.name}.group")
+        return {"optimizer": cls.factory.name, **full, **({} if params is None else {"params": params})}
+
+    # the step -------------------------------------------------------------------------------------------------
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], Any]) -> Any: ...
+
+    @torch._disable_dynamo
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step; returns the closure's loss. A chain with an oracle or a search needs the closure, which
+        computes the loss and calls backward."""
+        with torch.no_grad():
+            return self._step(closure)
+
+    def _step(self, closure: Callable[[], Any] | None) -> Any:
+        chains = self._scheduled()
+        multipass = Multipass.of(chains, self, closure)
+        loss, gradients = multipass.gradients()
+        if self.guard is not None and not self._finite(gradients):
+            return loss
+        lanes, started = [], []
+        for chain, leaves, group in zip(chains, self.leaves(), self.param_groups, strict=True):
+            if not group.get("active", True):
+                continue
+            live: dict[int, list[Leaf]] = {}
+            for leaf in leaves:
+                if leaf.name in gradients:
+                    live.setdefault(leaf.state["step"] + 1, []).append(leaf)
+            for step, members in live.items():
+                _fill_weights(chain, members)
+                lanes.append(make_lane(members, chain, step))
+                started.append((group, members))
+        given = Pass(gradients, {"loss": loss, **multipass.extras}, self.compile, self.seed, self.fused)
+        with _metrics.watch(self._metrics, lanes):
+            run(lanes, given, lambda *meeting: meet(multipass, *meeting))
+        for group, members in started:
+            for leaf in members:
+                leaf.state["step"] += 1
+        for group in self.param_groups:
+            group["step"] += 1
+        return loss
+
+    def _scheduled(self) -> list[Chain]:
+        """Let the schedules write their groups, then build today's chains."""
+        for key, schedule in self.schedules.items():
+            _apply_schedule(self, key, schedule)
+        if len(self.param_groups) > 1 and not self._warned:
+            lrs = [float(g["lr"]) for g in self.param_groups]
+            self._warned = _groups.warn_clobbered(self.param_groups, lrs, self._first_lrs)
+        return self.chains()
+
+    def _finite(self, gradients: dict[str, Tensor]) -> bool:
+        norms = torch._foreach_norm(list(gradients.values()))
+        if all(bool(n.isfinite()) for n in norms):
+            return True
+        bad = [name for name, n in zip(gradients, norms, strict=True) if not bool(n.isfinite())]
+        if self.guard == "raise":
+            raise FloatingPointError(f"NaN or Inf in the gradient of {', '.join(bad[:5])}"
+                                     f"{' and others' if len(bad) > 5 else ''}: nothing was changed")  # fmt: skip
+        self.skipped_steps += 1
+        return False
+
+    # views, metrics, checkpoints ------------------------------------------------------------------------------
+
+    def averaged(
+        self, model: nn.Module | None = None, *, view: str | None = None, batches: Any = None
+    ) -> AbstractContextManager[None]:
+        """Inside: the weights to evaluate (an average of the path, where the chain keeps one). See `_views`."""
+        return _views.averaged(self, model, view, batches)
+
+    def metrics(self, on: bool | None = None) -> dict[str, Any]:
+        """What the last step did, by role (see `_metrics`). Free until ``metrics(on=True)``; ``on=False`` stops."""
+        return _metrics.read(self, on)
+
+    def state_bytes(self) -> int:
+        """Bytes of optimizer state held now."""
+        return _checkpoint.state_bytes(self)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As torch's, names in the groups, tensors and numbers only."""
+        return super().state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Copies a state in, by name and in its declared dtypes; a state that does not fit changes nothing."""
+        _checkpoint.load(self, state_dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = {k: v for k, v in self.__dict__.items() if not k.startswith("_optimizer_") and k != "_leaves"}
+        own.pop("_zero_grad_profile_name", None)
+        return own
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._leaves = None
+        super().__setstate__(state)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Optimizer:
+        twin = self.__class__.__new__(self.__class__)
+        memo[id(self)] = twin
+        twin.__setstate__({k: copy.deepcopy(v, memo) for k, v in self.__getstate__().items()})
+        return twin
+
+
+def _bind(factory: Factory, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    names = list(factory.defaults)
+    if len(args) > len(names):
+        raise TypeError(f"{factory.name} takes at most {len(names)} hyperparameters ({', '.join(names)})")
+    hyper = dict(zip(names, args, strict=False))
+    twice = [k for k in kwargs if k in hyper]
+    if twice:
+        raise TypeError(f"{factory.name} got {twice[0]!r} twice")
+    return {**hyper, **kwargs}
+
+
+def _leaves_of(group: Mapping[str, Any], state: Mapping[Any, Any]) -> list[Leaf]:
+    view, role = group.get("view"), group.get("role", "")
+    return [
+        Leaf(name, p, state[p] if p in state else {}, matrix_view(view, p.dim()) if view else None, role=role)
+        for name, p in zip(group["param_names"], group["params"], strict=True)
+    ]
+
+
+def _new_state(chain: Chain, leaf: Leaf) -> dict[str, Any]:
+    """All slots, before the first step, so that every rank and every checkpoint has the same keys."""
+    state: dict[str, Any] = {"step": -1 if chain.primes else 0}
+    for name, (slot, shape, hyper) in slot_shapes(chain, leaf).items():
+        if slot.kind != "probe":
+            state[name] = make_slot(slot, shape, hyper, leaf)
+    return state
+
+
+def _share(chain: Chain, states: list[dict[str, Any]]) -> None:
+    """A shared scalar is one tensor, placed in the state of each parameter of the group."""
+    for name, slot, _ in chain.slots():
+        if slot.shared and states:
+            for state in states[1:]:
+                if name in state and name in states[0]:
+                    state[name] = states[0][name]
+
+
+def _fill_weights(chain: Chain, leaves: list[Leaf]) -> None:
+    """Copies of the weights are taken at the parameter's own first step: a checkpoint may be loaded before it."""
+    names = [name for name, slot, _ in chain.slots() if slot.kind == "weights"]
+    for leaf in leaves if names else []:
+        if leaf.state["step"] <= 0:
+            for name in names:
+                leaf.write(name, leaf.real(leaf.param.detach()))
+
+
+def _apply_schedule(optimizer: Optimizer, key: str, schedule: Callable[[int], Any]) -> None:
+    who, _, name = key.rpartition(".")
+    groups = [g for g in optimizer.param_groups if name in g and who in ("", g["optimizer"])]
+    if not groups:
+        known = sorted({k for g in optimizer.param_groups for k in _groups.factory_of(g["optimizer"]).defaults})
+        raise KeyError(f"schedule {key!r}: no group has such a hyperparameter; there are {', '.join(known)}")
+    for group in groups:
+        group[name] = schedule(group["step"])
+
+
+class OptimizerType(Protocol[P, T]):
+    """What @optimizer makes: a class called with parameters, then the factory's own hyperparameters."""
+
+    factory: Factory
+    __name__: str
+
+    def __call__(self, params: Any, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    def chain(self, *args: P.args, **kwargs: P.kwargs) -> Chain: ...
+    def group(self, params: Any = None, **hyper: Any) -> dict[str, Any]: ...
+
+
+def optimizer(
+    fn: Callable[P, Chain] | None = None, /, *, rest: Any = None, needs: tuple[str, ...] = ()
+) -> Any:
+    """Make an optimizer of a factory from hyperparameters to a chain, and register it.
+
+    The result is a subclass of :class:`Optimizer` with the factory's name, signature and docstring. ``rest``: makes it
+    a matrix optimizer; a group (or a function giving one) for the parameters that are not hidden matrices.
+    """
+
+    def make(fn: Callable[P, Chain]) -> OptimizerType[P, Optimizer]:
+        fallback = rest
+        if rest is not None:
+            fallback = rest.group if hasattr(rest, "group") else rest if callable(rest) else (lambda: rest)
+        factory = Factory.of(fn, fallback)
+        wants = needs or (("closure",) if factory.chain().needs_closure else ())
+        signature = inspect.signature(fn)
+        engine = [inspect.Parameter(k, inspect.Parameter.KEYWORD_ONLY, default=v) for k, v in _ENGINE.items()]
+        first = inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        full = signature.replace(
+            parameters=[first, *signature.parameters.values(), *engine], return_annotation=signature.empty
+        )
+
+        def __init__(self: Any, params: Any, *args: Any, **kwargs: Any) -> None:
+            Optimizer.__init__(self, params, *args, **kwargs)
+
+        __init__.__signature__ = full.replace(  # type: ignore[attr-defined]
+            parameters=[inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), *full.parameters.values()]
+        )
+        body = {
+            "factory": factory, "__doc__": fn.__doc__, "__module__": fn.__module__, "__qualname__": fn.__qualname__,
+            "__init__": __init__, "__signature__": full,
+        }  # fmt: skip
+        cls = type(fn.__name__, (Optimizer,), body)
+        register("optimizer", fn.__name__, cls, wants)
+        return cast("OptimizerType[P, Optimizer]", cls)
+
+    return make if fn is None else make(fn)

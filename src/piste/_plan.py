@@ -1,0 +1,172 @@
+"""A chain cut into stages, and the loop that runs them over all parameters.
+
+Steps of like kind that follow one another make one stage:
+
+    flat    element rules: any shape, small tensors packed into one, large ones compiled
+    sheet   rules that see a matrix: equal shapes stacked and vmapped, large ones looped over
+    tree    rules that see everything as one vector
+    search  how far to go along the direction of the whole tree
+
+A `tree` sum starts a new stage, before which all parameters have met. Parameters that share a chain and a step count
+form a *lane*; each lane is a generator that yields when it must meet the others, so lanes of different chains run in
+lock-step where a sum spans them and need not agree anywhere else.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import _sharding as sharding
+from ._leaf import Leaf
+from ._program import Step, build, element, resolve, sum_key
+from ._stages import Pass, run_flat, run_sheet
+from ._transform import Chain
+
+
+@dataclass(frozen=True)
+class Stage:
+    steps: tuple[Step, ...]
+    kind: str
+    last: bool
+
+    @property
+    def sums(self) -> Step | None:
+        """The step whose tree sums must be known before the stage runs (always its first)."""
+        return self.steps[0] if self.steps[0].tree_sums else None
+
+
+@functools.lru_cache(maxsize=4096)
+def plan(structure: tuple[Any, ...]) -> tuple[Stage, ...]:
+    """The stages of a structure, made once."""
+    cut: list[tuple[str, list[Step]]] = []
+    for step in build(structure):
+        if step.transform.room == "oracle":
+            continue  # it has run already: it gave the gradients
+        kind = "search" if step.transform.room == "search" else "tree" if step.scope == "tree" else (
+            "sheet" if step.sheet else "flat")  # fmt: skip
+        if not cut or cut[-1][0] != kind or kind in ("tree", "search") or step.tree_sums:
+            cut.append((kind, []))
+        cut[-1][1].append(step)
+    return tuple(Stage(tuple(s), k, i == len(cut) - 1) for i, (k, s) in enumerate(cut))
+
+
+@dataclass
+class Lane:
+    """Parameters with one chain at one step count."""
+
+    leaves: list[Leaf]
+    structure: tuple[Any, ...]
+    numbers: list[Any]
+    step: int
+    stages: tuple[Stage, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stages = plan(self.structure)
+
+
+def make_lane(leaves: list[Leaf], chain: Chain, step: int) -> Lane:
+    numbers: list[Any] = []
+    structure = resolve(chain, step, numbers)
+    return Lane(leaves, structure, numbers, step)
+
+
+@dataclass
+class Meeting:
+    """What a lane yields when it must meet the others."""
+
+    key: tuple[Any, ...]
+    step: Step
+    values: list[Any]
+    lane: Lane
+
+
+def run_lane(lane: Lane, given: Pass) -> Generator[Meeting, Any, None]:
+    us: list[Tensor] = [given.gradients[leaf.name] for leaf in lane.leaves]
+    for stage in lane.stages:
+        first = stage.steps[0]
+        sums: dict[Any, Any] = {}
+        if stage.sums is not None:
+            for name in first.tree_sums:
+                partial = _partial(first, name, lane, us, given)
+                sums[sum_key(first, name)] = yield Meeting((first.transform, first.prefix, name), first, [partial], lane)
+        if stage.kind in ("tree", "search"):
+            us = yield Meeting((first.transform, first.prefix, stage.kind), first, us, lane)
+        elif stage.kind == "flat":
+            us = run_flat(stage, lane, us, given, sums)
+        else:
+            us = run_sheet(stage, lane, us, given, sums)
+    last = lane.stages[-1] if lane.stages else None
+    if last is None or last.kind in ("tree", "search"):
+        for leaf, u in zip(lane.leaves, us, strict=True):
+            leaf.write_param(leaf.real(leaf.param) + u)
+
+
+def run(lanes: Sequence[Lane], given: Pass, meet: Callable[[Step, str, list[Meeting], Pass], list[Any]]) -> None:
+    """Run every lane to its end. ``meet`` answers tree rules and searches; sums are answered here."""
+    waiting: list[tuple[Generator[Meeting, Any, None], Meeting]] = []
+
+    def advance(lane: Generator[Meeting, Any, None], answer: Any) -> None:
+        try:
+            waiting.append((lane, lane.send(answer)))
+        except StopIteration:
+            pass
+
+    for lane in lanes:
+        advance(run_lane(lane, given), None)
+    while waiting:
+        here = _complete(waiting)
+        waiting[:], together = [w for w in waiting if w not in here], here
+        meetings = [m for _, m in together]
+        step, kind = meetings[0].step, meetings[0].key[2]
+        if kind in step.tree_sums:
+            rule = step.transform.sums[kind]
+            total = sharding.reduce([m.values[0][0] for m in meetings], "max" if rule.how == "max" else "sum")
+            if rule.how == "mean":
+                total = total / sum(m.values[0][1] for m in meetings)
+            answers: list[Any] = [total] * len(meetings)
+        else:
+            answers = meet(step, kind, meetings, given)
+        for (lane, _), answer in zip(together, answers, strict=True):
+            advance(lane, answer)
+
+
+def _complete(waiting: list[tuple[Generator[Meeting, Any, None], Meeting]]) -> list[Any]:
+    """The lanes of the first meeting at which everyone who will come has arrived."""
+    for _, meeting in waiting:
+        here = [w for w in waiting if w[1].key == meeting.key]
+        absent = [w for w in waiting if w not in here and _will_come(w[1], meeting.key)]
+        if not absent:
+            return here
+    names = ", ".join(sorted({m.step.transform.name for _, m in waiting}))
+    raise RuntimeError(f"chains of different groups meet in different orders at {names}: put them in the same order")
+
+
+def _will_come(meeting: Meeting, key: tuple[Any, ...]) -> bool:
+    seen = False
+    for stage in meeting.lane.stages:
+        first = stage.steps[0]
+        keys = [(first.transform, first.prefix, n) for n in first.tree_sums]
+        keys += [(first.transform, first.prefix, stage.kind)] if stage.kind in ("tree", "search") else []
+        for k in keys:
+            if seen and k == key:
+                return True
+            seen = seen or k == meeting.key
+    return False
+
+
+def _partial(step: Step, name: str, lane: Lane, us: list[Tensor], given: Pass) -> tuple[Tensor, int]:
+    """This lane's part of a tree sum, and how many elements it covers."""
+    rule = step.transform.sums[name]
+    parts, count = [], 0
+    for leaf, u in zip(lane.leaves, us, strict=True):
+        value = element(rule, given.lift(leaf, u), given.inputs(leaf, lane, rule.asks))
+        parts.append(value.amax() if rule.how == "max" else value.sum())
+        count += value.numel()
+    stacked = torch.stack([p.to(parts[0].device) for p in parts])
+    return (stacked.amax() if rule.how == "max" else stacked.sum()), count

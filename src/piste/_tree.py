@@ -1,0 +1,143 @@
+"""Where the whole tree meets: the oracle before the stages, and rules and searches over everything at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ._evaluate import Evaluate
+from ._leaf import Leaf
+from ._plan import Meeting
+from ._program import Frame, Step, run
+from ._stages import Pass
+from ._transform import Chain, Part
+
+if TYPE_CHECKING:
+    from ._optimizer import Optimizer
+
+
+class Multipass:
+    """One step's closure, and what its evaluations gave."""
+
+    def __init__(self, leaves: list[Leaf], oracle: Part | None, multi: bool, closure: Callable[[], Any] | None) -> None:
+        self.leaves, self.oracle, self.multi, self.closure = leaves, oracle, multi, closure
+        self.evaluate = Evaluate([leaf.param for leaf in leaves], closure) if multi and closure is not None else None
+        self.loss: Any = None
+        self.grads: list[Tensor | None] = []
+        self.extras: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, chains: Sequence[Chain], optimizer: Optimizer, closure: Callable[[], Any] | None) -> Multipass:
+        oracles = [p for c in chains for p in c.room("oracle")]
+        names = sorted({p.transform.name for p in oracles})
+        if len(names) > 1:
+            raise ValueError(f"the groups' chains have different oracles ({', '.join(names)}): an optimizer has one")
+        multi = any(c.needs_closure for c in chains)
+        if multi and closure is None:
+            who = names[0] if names else next(p.transform.name for c in chains for p in c.room("search"))
+            raise ValueError(f"{optimizer.factory.name} evaluates the loss itself ({who}): call step(closure) with a "
+                             "closure that computes the loss, calls backward and returns the loss "
+                             "(piste.closure makes one)")  # fmt: skip
+        leaves = [leaf for group in optimizer.leaves() for leaf in group]
+        return cls(leaves, oracles[0] if oracles else None, multi, closure)
+
+    def gradients(self) -> tuple[Any, dict[str, Tensor]]:
+        """(the loss or None, the gradients by parameter name)."""
+        if self.evaluate is None:
+            if self.closure is not None:
+                with torch.enable_grad():
+                    self.loss = self.closure()
+            self.grads = [leaf.param.grad for leaf in self.leaves]
+        elif self.oracle is None:
+            self.loss, self.grads = self.evaluate()
+        else:
+            self.loss, self.grads = _run_oracle(self.oracle, self)
+        found = {leaf.name: g for leaf, g in zip(self.leaves, self.grads, strict=True) if g is not None}
+        for name, g in found.items():
+            if g.layout is not torch.strided:
+                raise ValueError(f"the gradient of {name!r} is sparse ({g.layout}): make it dense, e.g. "
+                                 "nn.Embedding(sparse=False)")  # fmt: skip
+        return self.loss, found
+
+
+def _run_oracle(part: Part, multi: Multipass) -> tuple[Any, list[Tensor | None]]:
+    t = part.transform
+    given = {"evaluate": multi.evaluate, "params": [leaf.param.detach() for leaf in multi.leaves]}
+    given["step"] = max(leaf.state["step"] for leaf in multi.leaves) + 1
+    for name, slot in t.slots.items():
+        values = [leaf.read(name) for leaf in multi.leaves]
+        given[name] = values[0] if slot.shared else values
+    loss, grads, *new = t.fn(*(given[a] for a in t.asks), **part.hyper)
+    for (name, slot), values in zip(t.slots.items(), new, strict=True):
+        for i, leaf in enumerate(multi.leaves):
+            leaf.write(name, values if slot.shared else values[i])
+    return loss, list(grads)
+
+
+def meet(multi: Multipass, step: Step, kind: str, meetings: list[Meeting], given: Pass) -> list[Any]:
+    """Answer the lanes that have met at a search or a tree rule: their new updates."""
+    answer = _search if kind == "search" else tree_rule
+    return answer(multi, step, meetings, given)
+
+
+def _search(multi: Multipass, step: Step, meetings: list[Meeting], given: Pass) -> list[Any]:
+    """One scale for the direction of the whole tree."""
+    updates = {leaf.name: u for m in meetings for leaf, u in zip(m.lane.leaves, m.values, strict=True)}
+    zero = [torch.zeros_like(leaf.param) for leaf in multi.leaves]
+    direction = [-updates[leaf.name] if leaf.name in updates else z for leaf, z in zip(multi.leaves, zero, strict=True)]
+    env: dict[str, Any] = {
+        "evaluate": multi.evaluate, "params": [leaf.param.detach() for leaf in multi.leaves], "direction": direction,
+        "loss": multi.loss, "step": meetings[0].lane.step,
+        "grads": [z if g is None else g for g, z in zip(multi.grads, zero, strict=True)],
+    }  # fmt: skip
+    t = step.transform
+    for name in t.slots:
+        env[name] = multi.leaves[0].read(name)
+    out = t.fn(*(env[a] for a in t.asks), **step.hyperparameters(meetings[0].lane.numbers))
+    scale, *new = out if t.slots else (out,)
+    for name, value in zip(t.slots, new, strict=True):
+        for leaf in multi.leaves:
+            leaf.write(name, value)
+    if multi.evaluate is not None:
+        multi.evaluate.finish()
+    return [[-scale * u for u in m.values] for m in meetings]
+
+
+def tree_rule(multi: Any, step: Step, meetings: list[Meeting], given: Pass) -> list[Any]:
+    """A rule that sees everything: all tensors laid end to end as one vector."""
+    leaves = [leaf for m in meetings for leaf in m.lane.leaves]
+    lane = meetings[0].lane
+    us = [given.lift(leaf, u) for m in meetings for leaf, u in zip(m.lane.leaves, m.values, strict=True)]
+    envs = [given.inputs(leaf, lane, step.inputs - {"dot"}) for leaf in leaves]
+    env: dict[str, Any] = {"dot": torch.dot}
+    for name, value in envs[0].items():
+        tensor = isinstance(value, Tensor) and name != "loss"
+        env[name] = torch.cat([leaf.flat(e[name]) for leaf, e in zip(leaves, envs, strict=True)]) if tensor else value
+    slots: dict[str, Any] = {}
+    for name, slot in step.slots.items():
+        if slot.axes == "":
+            slots[name] = leaves[0].read(name)
+        else:
+            slots[name] = torch.cat([_rows(leaf, leaf.read(name), slot.axes) for leaf in leaves], dim=-1)
+    frame = Frame(env, slots)
+    u = run((step,), torch.cat([leaf.flat(x) for leaf, x in zip(leaves, us, strict=True)]), frame, lane.numbers)
+    sizes = [x.numel() for x in us]
+    for name in frame.changed:
+        slot = step.slots[name]
+        pieces = [frame.slots[name]] * len(leaves) if slot.axes == "" else frame.slots[name].split(sizes, dim=-1)
+        for leaf, piece in zip(leaves, pieces, strict=True):
+            leaf.write(name, piece if slot.axes == "" else _unrows(leaf, piece))
+    split = iter([leaf.unflat(x) for leaf, x in zip(leaves, u.split(sizes), strict=True)])
+    return [[next(split) for _ in m.values] for m in meetings]
+
+
+def _rows(leaf: Leaf, stored: Tensor, axes: str) -> Tensor:
+    """[numel], or [k, numel] for a window."""
+    return leaf.flat(stored) if axes == "m n" else torch.stack([leaf.flat(row) for row in stored])
+
+
+def _unrows(leaf: Leaf, piece: Tensor) -> Tensor:
+    return leaf.unflat(piece) if piece.dim() == 1 else torch.stack([leaf.unflat(row.contiguous()) for row in piece])

@@ -1,0 +1,1 @@
+"""Where the slope comes from."""

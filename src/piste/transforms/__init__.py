@@ -1,0 +1,1 @@
+"""The vocabulary: pure functions of one tensor, by theme."""

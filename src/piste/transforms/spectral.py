@@ -1,0 +1,39 @@
+"""Steps in the spectral norm: every singular value of the update set to one."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .._transform import transform
+from ..linalg.polar import newton_schulz
+
+
+@transform(scope="tensor")
+def orthogonalize(u: Tensor, *, steps: int = 5) -> Tensor:
+    """u ← UVᵀ of u = USVᵀ, to the accuracy that Newton-Schulz's quintic reaches in ``steps`` iterations in bf16.
+
+    Reference: "Muon: An optimizer for hidden layers in neural networks", Keller Jordan et al., 2024,
+    https://kellerjordan.github.io/posts/muon/
+    """
+    return newton_schulz(u, steps)
+
+
+@transform(scope="tensor")
+def spectral_scale(u: Tensor) -> Tensor:
+    """u √max(1, m/n): the factor of Muon's authors for an m × n matrix (tall matrices get longer steps).
+
+    Reference: "Muon: An optimizer for hidden layers in neural networks", Keller Jordan et al., 2024,
+    https://kellerjordan.github.io/posts/muon/
+    """
+    m, n = u.shape[-2:]
+    return u * max(1.0, m / n) ** 0.5
+
+
+@transform(scope="tensor")
+def match_rms(u: Tensor, *, rms: float = 0.2) -> Tensor:
+    """u · rms · √max(m, n): the update's root mean square becomes AdamW's, so that AdamW's rates carry over.
+
+    Reference: "Muon is Scalable for LLM Training", Jingyuan Liu et al., 2025, https://arxiv.org/abs/2502.16982
+    """
+    m, n = u.shape[-2:]
+    return u * (rms * max(m, n) ** 0.5)
