@@ -99,7 +99,9 @@ class Results:
     routing: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     planned: int = 0
 
-    def select(self, task: str | None = None, entry: str | None = None, phase: str | None = None) -> list[Record]:
+    def select(
+        self, task: str | None = None, entry: str | None = None, phase: str | None = None
+    ) -> list[Record]:
         """The records that match, in the order of the plan."""
         return [
             r
@@ -134,6 +136,19 @@ def record_to_dict(record: Record) -> dict[str, Any]:
 def record_from_dict(raw: Mapping[str, Any]) -> Record:
     """Inverse of `record_to_dict`; unknown keys of a newer version are ignored."""
     return _build(Record, raw, curve=_points, train_curve=_points)
+
+
+def results_from_plan(plan: Mapping[str, Any], records: Iterable[Record]) -> Results:
+    """Records beside what a stored plan says about their race."""
+    return Results(
+        records=tuple(records),
+        tasks={k: _build(TaskInfo, v, control=_pair) for k, v in plan["infos"].items()},
+        entries={k: _build(EntryInfo, v, search=_search) for k, v in plan["entry_infos"].items()},
+        environment=plan["environment"],
+        protocol=plan["protocol"],
+        routing=plan["routing"],
+        planned=len(plan["trials"]),
+    )
 
 
 def finite(points: Iterable[tuple[int, float]]) -> tuple[Point, ...]:

@@ -1,0 +1,126 @@
+"""Who runs in a race: a way to build an optimizer, what is searched, and how its learning rate moves."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from .errors import RaceError, unknown
+
+WARMUP = 0.05  # share of a run
+RATIO = 2.0  # between neighbouring learning rates of a grid
+MARGIN = 4.0  # a log-uniform range reaches this far beyond its centre, on both sides
+
+DEFAULT = ("SGD", "AdamW", "Lion", "Muon", "SOAP", "ScheduleFreeAdamW")
+
+# Middle of the learning-rate grid per kind of task, from pilots (docs/admission.md shows the losses).
+CENTRES: dict[str, dict[str, float]] = {
+    "SGD": {"lm": 0.15, "autoencoder": 0.7, "general": 0.1},
+    "AdamW": {"lm": 6e-3, "autoencoder": 6e-3, "general": 3e-3},
+    "Lion": {"lm": 7e-4, "autoencoder": 3e-4, "general": 3e-4},
+    "Muon": {"lm": 0.04, "autoencoder": 0.02, "general": 0.02},
+    "SOAP": {"lm": 6e-3, "autoencoder": 1e-2, "general": 3e-3},
+    "ScheduleFreeAdamW": {"lm": 1e-2, "autoencoder": 1e-2, "general": 5e-3},
+}
+
+FIXED: dict[str, dict[str, Any]] = {"SGD": {"momentum": 0.9, "nesterov": True}}
+
+# Muon's AdamW half (embeddings, head, norms, biases) moves with the searched rate: one number to tune, as for all.
+REST_RATIO = 0.15
+
+
+@dataclass(frozen=True)
+class Entry:
+    """`build(model, lr=…, **hyper)` makes the optimizer. `centres` are middles of the learning-rate search per
+    kind of task (`"general"` serves the others), `ranges` what `--full` searches beside it, log-uniformly.
+    `scheduled` entries warm up and follow a cosine to zero; the others warm up and stay."""
+
+    name: str
+    build: Callable[..., Any]
+    centres: Mapping[str, float]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    scheduled: bool = True
+    closure: bool = False
+    summary: str = ""
+
+    def centre(self, kind: str) -> float:
+        return self.centres.get(kind) or self.centres["general"]
+
+    @property
+    def schedule(self) -> str:
+        return f"{WARMUP:.0%} warm-up, then " + ("cosine to zero" if self.scheduled else "constant")
+
+
+def grid(entry: Entry, kind: str, count: int) -> list[dict[str, float]]:
+    """`count` learning rates, RATIO apart, around the entry's centre for this kind of task."""
+    exponents = (i - (count - 1) / 2 for i in range(count))
+    return [{"lr": float(f"{entry.centre(kind) * RATIO**e:.3g}")} for e in exponents]
+
+
+def space(entry: Entry, kind: str) -> dict[str, tuple[float, float]]:
+    """The log-uniform ranges that `--full` searches."""
+    centre = entry.centre(kind)
+    return {"lr": (centre / MARGIN, centre * MARGIN), **entry.ranges}
+
+
+def factor(entry: Entry, step: int, steps: int) -> float:
+    """What multiplies the learning rate at `step` of `steps` (from 0)."""
+    warmup = max(1, round(WARMUP * steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    if not entry.scheduled:
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+
+
+def entry(name: str) -> Entry:
+    """The entry for a registered optimizer; those without pilots are searched around their default rate."""
+    import piste
+
+    names = {e.name.lower(): e for e in piste.registry("optimizer")}
+    if name.lower() not in names:
+        raise unknown("entry", name, (e.name for e in names.values()))
+    registered = names[name.lower()]
+    beyond = set(registered.needs) - {"closure"}
+    if beyond:
+        raise RaceError(
+            f"{registered.name} cannot race: it needs {', '.join(sorted(beyond))}, which a race task does not provide"
+        )
+    factory = getattr(piste, registered.name, registered.target)
+    defaults = {k: p.default for k, p in inspect.signature(factory).parameters.items()}
+    decays = isinstance(defaults.get("weight_decay"), float) and registered.name != "SGD"
+    return Entry(
+        name=registered.name,
+        build=_with_rest(factory) if registered.name == "Muon" else factory,
+        centres=CENTRES.get(registered.name) or {"general": float(defaults.get("lr") or 1e-3)},
+        fixed=FIXED.get(registered.name, {}),
+        ranges={"weight_decay": (1e-3, 0.3)} if decays else {},
+        scheduled=not registered.name.startswith("ScheduleFree"),
+        closure="closure" in registered.needs,
+        summary=registered.summary,
+    )
+
+
+def every() -> list[str]:
+    """All registered optimizers that a task can feed, the default ones first."""
+    import piste
+
+    able = [e.name for e in piste.registry("optimizer") if set(e.needs) <= {"closure"}]
+    return [n for n in DEFAULT if n in able] + [n for n in able if n not in DEFAULT]
+
+
+def _with_rest(muon: Callable[..., Any]) -> Callable[..., Any]:
+    """Muon with its AdamW half tied to the same learning rate."""
+    import piste
+
+    def build(model: nn.Module, lr: float, **hyper: Any) -> Any:
+        rest = piste.AdamW.group(lr=REST_RATIO * lr, betas=(0.9, 0.95), eps=1e-10, weight_decay=0.0)
+        return muon(model, lr=lr, rest=rest, **hyper)
+
+    return build

@@ -1,0 +1,145 @@
+"""The rules of a race as data, and the deterministic list of runs that follows from them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .entries import Entry, grid, space
+from .results import Phase, Record
+from .task import Task
+
+Mode = Literal["default", "quick", "full"]
+TUNING_SEED = 0
+EDGE = 0.1  # share of a log-uniform range, at either end, that counts as its edge
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """`points` hyperparameter settings at full length on one seed, the best of them on `seeds` fresh ones; the
+    `reference` entry also at other `horizons` on `horizon_seeds` of these. `threads` is part of the rules because
+    sums are rounded differently with another number of them."""
+
+    mode: Mode = "default"
+    points: int = 4
+    seeds: int = 3
+    horizon_seeds: int = 3
+    horizons: tuple[float, ...] = (0.5, 2.0)
+    evaluations: int = 10
+    sampler: Literal["grid", "quasi-random"] = "grid"
+    reference: str = "AdamW"
+    threads: int = 1
+
+
+PROTOCOLS: dict[Mode, Protocol] = {
+    "default": Protocol(),
+    "quick": Protocol(mode="quick"),
+    "full": Protocol(mode="full", points=12, seeds=5, horizon_seeds=5, sampler="quasi-random", evaluations=20),
+}
+
+# What `--minutes` tries, from the most informative to the least: (points, seeds, horizon seeds).
+LADDER = (
+    (12, 10, 5), (12, 7, 5), (10, 5, 5), (8, 5, 3), (6, 5, 3), (5, 4, 3), (4, 4, 3), (4, 3, 3), (4, 3, 2), (4, 3, 1),
+    (4, 2, 1), (3, 2, 1), (3, 2, 0), (2, 2, 0),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run to do. `choice` is the index of its hyperparameters; None means the best of the tuning runs."""
+
+    key: str
+    task: str
+    entry: str
+    phase: Phase
+    seed: int
+    steps: int
+    horizon: float = 1.0
+    choice: int | None = None
+
+
+def trials(tasks: Sequence[Task], entries: Sequence[Entry], protocol: Protocol) -> list[Trial]:
+    """Every run of the race in the order a lone worker does them: per task all tuning, then the rest."""
+    listed: list[Trial] = []
+    for task in tasks:
+        listed += [_tuning(task, e, i) for e in entries for i in range(protocol.points)]
+        listed += [_final(task, e, seed) for e in entries for seed in fresh_seeds(protocol.seeds)]
+        if any(e.name == protocol.reference for e in entries):
+            seeds = fresh_seeds(protocol.horizon_seeds)
+            listed += [_horizon(task, protocol.reference, h, s) for h in protocol.horizons for s in seeds]
+    return listed
+
+
+def fresh_seeds(count: int) -> range:
+    """Seeds that tuning has not seen."""
+    return range(TUNING_SEED + 1, TUNING_SEED + 1 + count)
+
+
+def points(task: Task, entry: Entry, protocol: Protocol) -> list[dict[str, float]]:
+    """The hyperparameters that tuning tries, in order."""
+    if protocol.sampler == "grid":
+        return grid(entry, task.kind, protocol.points)
+    return quasi_random(space(entry, task.kind), protocol.points, f"{task.name}/{entry.name}")
+
+
+def quasi_random(
+    ranges: Mapping[str, tuple[float, float]], count: int, name: str
+) -> list[dict[str, float]]:
+    """`count` points of a scrambled Sobol sequence (Optuna's), log-uniform in `ranges`; `name` seeds the scramble.
+
+    Optuna draws a study's first point at random before its sequence begins; that one is left out.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False)
+    study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), sampler=sampler)
+    wanted: dict[str, Any] = {
+        k: optuna.distributions.FloatDistribution(low, high, log=True) for k, (low, high) in ranges.items()
+    }
+    drawn = []
+    for _ in range(count + 1):
+        trial = study.ask(wanted)
+        study.tell(trial, 0.0)
+        drawn.append({k: float(f"{v:.4g}") for k, v in trial.params.items()})
+    return drawn[1:]
+
+
+def winner(tuning: Sequence[Record]) -> Record | None:
+    """The tuning run with the lowest final loss (the lower learning rate on a tie), None if none finished."""
+    done = [r for r in tuning if r.ok and r.val_loss is not None]
+    return min(done, key=lambda r: (r.val_loss, r.lr), default=None)
+
+
+def at_edge(lr: float, task: Task, entry: Entry, protocol: Protocol) -> bool:
+    """Whether the best learning rate lies at the edge of those searched, so that a better one may lie beyond."""
+    if protocol.points < 2:
+        return False
+    if protocol.sampler == "grid":
+        rates = [p["lr"] for p in grid(entry, task.kind, protocol.points)]
+        return lr in (min(rates), max(rates))
+    low, high = space(entry, task.kind)["lr"]
+    place = math.log(lr / low) / math.log(high / low)
+    return not EDGE < place < 1 - EDGE
+
+
+def _tuning(task: Task, entry: Entry, choice: int) -> Trial:
+    key = f"{task.name}/{entry.name}/tune/{choice}"
+    return Trial(key, task.name, entry.name, "tune", TUNING_SEED, task.steps, choice=choice)
+
+
+def _final(task: Task, entry: Entry, seed: int) -> Trial:
+    return Trial(f"{task.name}/{entry.name}/final/{seed}", task.name, entry.name, "final", seed, task.steps)
+
+
+def _horizon(task: Task, reference: str, horizon: float, seed: int) -> Trial:
+    key = f"{task.name}/{reference}/horizon-{horizon:g}/{seed}"
+    steps = max(1, round(horizon * task.steps))
+    return Trial(key, task.name, reference, "horizon", seed, steps, horizon)
