@@ -1,4 +1,4 @@
-"""Every Python block of the README and the docs runs, and the tutorial's cells do; blocks of a page share names."""
+"""Every Python block of the README and the docs runs, and so do the tutorial's cells."""
 
 from __future__ import annotations
 
