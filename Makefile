@@ -35,7 +35,7 @@ lint: $(VENV)/.race $(VENV)/.dev
 
 docs: $(VENV)/.docs
 	$(BIN)/python docs/_generate.py
-	$(BIN)/mkdocs build --strict $(ARGS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(ARGS)
