@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -116,11 +117,14 @@ class Transform:
         holds: tuple[str, ...],
         provides: tuple[str, ...],
         primes: bool,
+        normalizes: bool = False,
+        clips: bool = False,
     ) -> None:
         functools.update_wrapper(self, fn)
         self.fn, self.name = fn, fn.__name__
         self.room, self.scope, self.slots, self.sums = room, scope, slots, sums
         self.holds, self.provides, self.primes = holds, provides, primes
+        self.normalizes, self.clips = normalizes, clips
         self.view_fn: Callable[..., Any] | None = None
         self.view_asks: tuple[str, ...] = ()
         parameters = list(inspect.signature(fn).parameters.values())
@@ -307,6 +311,7 @@ def _structure(c: Chain) -> tuple[Any, ...]:
 
 def _check_chain(c: Chain) -> None:
     at, before = 0, "the start"
+    _check_clips(c)
     for part in c.parts:
         name, room = part.transform.name, part.transform.room
         here = ROOMS.index("length" if room == "search" else room)
@@ -337,6 +342,16 @@ def _check_chain(c: Chain) -> None:
                                  f"put an oracle that does in front")  # fmt: skip
 
 
+def _check_clips(c: Chain) -> None:
+    normal = ""
+    for part in c.parts:
+        if part.transform.clips and normal:
+            warnings.warn(f"{part.transform.name} comes after {normal}, whose result has one size whatever the gradient: "
+                          "it divides every step by a constant of the model. Clip before it", stacklevel=5)  # fmt: skip
+        if part.transform.normalizes:
+            normal = part.transform.name
+
+
 def transform(
     fn: Callable[..., Any] | None = None,
     /,
@@ -347,20 +362,24 @@ def transform(
     holds: tuple[str, ...] = (),
     provides: tuple[str, ...] = (),
     primes: bool = False,
+    normalizes: bool = False,
+    clips: bool = False,
     **slots: Slot,
 ) -> Any:
     """Declare a transform (see the module's docstring); registers it.
 
     ``scope``: "element" (the result at an index depends on that index and on declared sums), "tensor" (the whole
     matrix) or "tree" (everything, as one vector). ``sums``: name -> :func:`total`/:func:`mean`/:func:`largest`.
-    ``holds``: names of chains it runs inside. ``primes``: the first gradient only sets it up (step 0).
+    ``holds``: names of chains it runs inside. ``primes``: the first gradient only sets it up: at step 0 nothing but its
+    own slots is written. ``normalizes``: its result has one size, whatever came in; ``clips``: it bounds the size (a
+    chain that does the latter after the former draws a warning).
     Errors (TypeError) name the transform and the unknown name.
     """
 
     def declare(fn: Callable[..., Any]) -> Transform:
         declared = Transform(
             fn, room=room, scope=scope, slots=dict(slots), sums=dict(sums or {}), holds=holds, provides=provides,
-            primes=primes,
+            primes=primes, normalizes=normalizes, clips=clips,
         )  # fmt: skip
         kind = room if room in ("oracle", "search") else "transform"
         register(kind, fn.__name__, declared, ("closure",) if kind != "transform" else ())

@@ -1,8 +1,12 @@
 """The named optimizers: each a short chain, its equations and its sources."""
 
+from .adagrad import Adagrad as Adagrad
 from .adam import Adam as Adam
 from .adam import AdaMax as AdaMax
 from .adam import AdamW as AdamW
 from .adam import AMSGrad as AMSGrad
+from .lamb import LAMB as LAMB
 from .lion import Lion as Lion
 from .muon import Muon as Muon
+from .rmsprop import RMSProp as RMSProp
+from .sgd import SGD as SGD

@@ -108,7 +108,7 @@ def scale_by_centered_rms(g: Tensor, square_avg: Tensor, grad_avg: Tensor, *, al
     """
     v = square_avg.lerp(g.square(), 1 - alpha)
     mu = grad_avg.lerp(g, 1 - alpha)
-    return g / ((v - mu.square()).sqrt() + eps), v, mu
+    return g / ((v - mu.square()).clamp(min=0).sqrt() + eps), v, mu
 
 
 @transform(sum=square(fill="initial_accumulator_value"))

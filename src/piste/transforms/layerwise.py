@@ -1,0 +1,21 @@
+"""Step lengths by tensor, from norms."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .._transform import total, transform
+
+
+@transform(sums={"param_sq": total(lambda param: param.square()), "update_sq": total(lambda u: u.square())})
+def scale_by_trust_ratio(u: Tensor, param_sq: Tensor, update_sq: Tensor) -> Tensor:
+    """u ‖p‖/‖u‖ over the whole tensor, and u itself where either norm is 0.
+
+    Reference: "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes", Yang You, Jing Li,
+    Sashank Reddi, Jonathan Hseu, Sanjiv Kumar, Srinadh Bhojanapalli, Xiaodan Song, James Demmel, Kurt Keutzer,
+    Cho-Jui Hsieh, 2020, https://arxiv.org/abs/1904.00962
+    """
+    defined = (param_sq > 0) & (update_sq > 0)
+    ratio = (param_sq / torch.where(defined, update_sq, 1.0)).sqrt()
+    return u * torch.where(defined, ratio, 1.0)

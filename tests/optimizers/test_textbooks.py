@@ -1,0 +1,71 @@
+"""Every registered optimizer against its paper, written once more as a plain float64 loop in tests/reference."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+
+import pytest
+import torch
+from optimizers.trajectories import SHAPES, distance, follow, problem, start
+
+import piste
+
+DIRECT = [e.name for e in piste.registry("optimizer") if e.module.startswith("piste.") and not e.needs]
+# where the textbook differs by design, or needs well-posed matrices: see its docstring
+SPECIAL = {
+    "Muon": dict(shapes=[(6, 6), (8, 4), (4, 8)], tolerance=0.05, hyper={}),  # ours iterates in bf16
+    "Shampoo": dict(shapes=[(6, 6), (5, 5), (4,)], tolerance=1e-9, hyper={"momentum": 0.9, "precondition_frequency": 3}),
+    "SOAP": dict(shapes=[(6, 6), (5, 5), (4,)], tolerance=1e-10, hyper={"precondition_frequency": 3}),
+}
+
+
+def textbook(name: str):
+    if importlib.util.find_spec(f"reference.{name.lower()}") is None:
+        pytest.fail(f"{name} has no textbook: write tests/reference/{name.lower()}.py from its paper")
+    return importlib.import_module(f"reference.{name.lower()}")
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1], ids=["", "decay"])
+@pytest.mark.parametrize("name", DIRECT)
+def test_equal_to_its_textbook(name, decay):
+    case = SPECIAL.get(name, dict(shapes=SHAPES, tolerance=1e-12, hyper={}))
+    factory, reference = getattr(piste, name), textbook(name).reference
+    hyper = {"weight_decay": decay, **case["hyper"]}
+    params, grads = problem(case["shapes"], steps=25)
+    live = start(params)
+    got = follow(build(factory, live, **hyper), live, grads)
+    want = reference(params, grads, **{**defaults(factory, reference), **hyper})
+    assert distance(got, want) < case["tolerance"]
+
+
+def build(factory, live, **hyper):
+    """With its own group for every parameter: nothing is routed."""
+    return factory([factory.group(live, **hyper)])
+
+
+def defaults(factory, reference) -> dict[str, object]:
+    """Our default hyperparameters, those that the textbook knows."""
+    known = inspect.signature(getattr(inspect.getmodule(reference), "sequences", reference)).parameters
+    return {k: v for k, v in factory.factory.defaults.items() if k in known}
+
+
+@pytest.mark.parametrize("name", DIRECT)
+def test_lr_zero_leaves_weights_alone(name):
+    """At the first step and at any later one."""
+    params, grads = problem(SHAPES, steps=6)
+    live = start(params)
+    optimizer = build(getattr(piste, name), live, lr=0.0)
+    end = follow(optimizer, live, grads[:2])
+    assert all(torch.equal(a, b) for a, b in zip(end, params, strict=True))
+    moved = set_lr(optimizer, 0.01, live, grads[2:4])
+    assert any(not torch.equal(a, b) for a, b in zip(moved, params, strict=True))
+    still = set_lr(optimizer, 0.0, live, grads[4:])
+    assert all(torch.equal(a, b) for a, b in zip(still, moved, strict=True))
+
+
+def set_lr(optimizer, lr, live, grads):
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    return follow(optimizer, live, grads)
