@@ -13,12 +13,15 @@ import functools
 import importlib.util
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 PureStage = Callable[[Sequence[Tensor], Sequence[Any]], tuple[dict[int, Tensor], list[Tensor]]]
+BLOCK = 1024  # flat tensors are seen as [k, BLOCK]: with a known divisor the kernel has no remainder to test for
+_EXAMPLE = 1000  # rows of the example tensors, the hint by which Inductor decides to use threads
 compiled_graphs: list[str] = []  # one name per graph ever compiled: tests assert that it stops growing
 
 
@@ -39,12 +42,14 @@ class Kernel:
 
     def __init__(self, name: str, pure: PureStage, tensors: Sequence[Tensor], numbers: int) -> None:
         from torch._inductor.compile_fx import compile_fx_inner
+        from torch._subclasses import FakeTensorMode
         from torch._inductor.decomposition import select_decomp_table
         from torch.fx.experimental.proxy_tensor import make_fx
+        from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-        # every flat tensor has the same unknown length; 8 is only the example
-        samples = [t if t.dim() == 0 else torch.zeros(8, dtype=t.dtype, device=t.device) for t in tensors]
-        values = [torch.full((), 0.5, dtype=torch.float64) for _ in range(numbers)]
+        mode = FakeTensorMode(shape_env=ShapeEnv())
+        samples = [_example(mode, i, t) for i, t in enumerate(tensors)]
+        values = [_example(mode, -1, torch.full((), 0.5, dtype=torch.float64)) for _ in range(numbers)]
         k = len(samples)
 
         def stage(*args: Tensor) -> list[Tensor]:
@@ -56,20 +61,60 @@ class Kernel:
         with torch.no_grad():
             trace = make_fx(stage, decomposition_table=select_decomp_table(), tracing_mode="symbolic")
             graph = trace(*samples, *values)
+        self._pure = pure
         self._prologue, body, self._numbers = _hoist(graph, k)
         fakes = [n.meta["val"] for n in body.graph.nodes if n.op == "placeholder"]
-        mode = fakes[0].fake_mode
         with torch._guards.tracing(torch._guards.TracingContext(mode)):
             self._run: Any = compile_fx_inner(body, fakes)
         compiled_graphs.append(name)
 
-    def prepare(self, numbers: Sequence[Any]) -> list[Tensor]:
+    def prepare(self, numbers: Sequence[Any]) -> Prepared:
+        """Today's numbers, and what follows from them alone."""
         if not self._numbers:
-            return []
-        return list(self._prologue(*(torch.as_tensor(float(x), dtype=torch.float64) for x in numbers)))
+            return Prepared(numbers, [])
+        values = [torch.as_tensor(float(x), dtype=torch.float64) for x in numbers]
+        return Prepared(numbers, list(self._prologue(*values)))
 
-    def __call__(self, tensors: Sequence[Tensor], prepared: Sequence[Tensor]) -> list[Tensor]:
-        return self._run([*tensors, *prepared])
+    def __call__(self, tensors: Sequence[Tensor], prepared: Prepared) -> list[Tensor]:
+        length = next(t.numel() for t in tensors if t.dim())
+        whole = length - length % BLOCK
+        if whole < 2 * BLOCK:  # the compiler takes sizes 0 and 1 for constants
+            return self._eager(tensors, prepared)
+        results = self._run([*(_rows(t, whole) for t in tensors), *prepared.derived])
+        flat = [r.view(-1) if r.dim() else r for r in results]
+        if whole == length:
+            return flat
+        rest = self._eager([t[whole:] if t.dim() else t for t in tensors], prepared)
+        return [torch.cat([a, b]) if a.dim() else a for a, b in zip(flat, rest, strict=True)]
+
+    def _eager(self, tensors: Sequence[Tensor], prepared: Prepared) -> list[Tensor]:
+        writes, results = self._pure(tensors, prepared.numbers)
+        for place, value in writes.items():
+            tensors[place].copy_(value)
+        return results
+
+
+@dataclass(frozen=True)
+class Prepared:
+    numbers: Sequence[Any]
+    derived: list[Tensor]
+
+
+def _example(mode: Any, i: int, like: Tensor) -> Tensor:
+    """A fake tensor [k, BLOCK] of unknown k, the same for all, or a fake 0-d one."""
+    from torch._dynamo.source import ConstantSource
+    from torch.fx.experimental.symbolic_shapes import DimDynamic, StatelessSymbolicContext
+
+    if not like.dim():
+        return mode.from_tensor(like)
+    dynamic = StatelessSymbolicContext(dynamic_sizes=[DimDynamic.DUCK, DimDynamic.STATIC])
+    return mode.from_tensor(like.new_empty(_EXAMPLE, BLOCK), symbolic_context=dynamic, source=ConstantSource(f"t{i}"))
+
+
+def _rows(t: Tensor, whole: int) -> Tensor:
+    if not t.dim():
+        return t
+    return (t if t.numel() == whole else t[:whole]).view(-1, BLOCK)
 
 
 def _hoist(graph: fx.GraphModule, tensors: int) -> tuple[fx.GraphModule, fx.GraphModule, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar, cast, overload
@@ -98,7 +99,7 @@ class Optimizer(torch.optim.Optimizer):
         names, defaults = group.pop("param_names"), self.defaults
         self.defaults = {}  # the group is complete: another optimizer's defaults must not leak into it
         try:
-            super().add_param_group({**group, "params": list(zip(names, group["params"], strict=True))})
+            _add_param_group(self, {**group, "params": list(zip(names, group["params"], strict=True))})
         finally:
             self.defaults = defaults
         for leaf, state in zip(leaves, made, strict=True):
@@ -135,10 +136,16 @@ class Optimizer(torch.optim.Optimizer):
     @overload
     def step(self, closure: Callable[[], Any]) -> Any: ...
 
-    @torch._disable_dynamo
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step; returns the closure's loss. A chain with an oracle or a search needs the closure, which
         computes the loss and calls backward."""
+        if "torch._dynamo" in sys.modules:  # a user's compile never traces into the engine
+            return self._untraced_step(closure)
+        with torch.no_grad():
+            return self._step(closure)
+
+    @torch._disable_dynamo
+    def _untraced_step(self, closure: Callable[[], Any] | None) -> Any:
         with torch.no_grad():
             return self._step(closure)
 
@@ -228,6 +235,14 @@ class Optimizer(torch.optim.Optimizer):
         memo[id(self)] = twin
         twin.__setstate__({k: copy.deepcopy(v, memo) for k, v in self.__getstate__().items()})
         return twin
+
+
+def _add_param_group(optimizer: Optimizer, group: dict[str, Any]) -> None:
+    """torch's own, without its decorator where that would import the compiler (1.5 s) to keep it away."""
+    add = torch.optim.Optimizer.add_param_group
+    if "torch._dynamo" not in sys.modules:
+        add = getattr(add, "__wrapped__", add)
+    add(optimizer, group)
 
 
 def _bind(factory: Factory, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ class Stage:
     steps: tuple[Step, ...]
     kind: str
     last: bool
+    key: tuple[Any, ...]  # the structure it was cut from, and which piece of it
 
     @property
     def sums(self) -> Step | None:
@@ -53,7 +54,7 @@ def plan(structure: tuple[Any, ...]) -> tuple[Stage, ...]:
         if not cut or cut[-1][0] != kind or kind in ("tree", "search") or step.tree_sums:
             cut.append((kind, []))
         cut[-1][1].append(step)
-    return tuple(Stage(tuple(s), k, i == len(cut) - 1) for i, (k, s) in enumerate(cut))
+    return tuple(Stage(tuple(s), k, i == len(cut) - 1, (structure, i)) for i, (k, s) in enumerate(cut))
 
 
 @dataclass

@@ -80,7 +80,7 @@ def run_flat(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dict
     prepared: dict[Any, Any] = {}
     for pack in small:
         env, slots, u = _packed(stage, lane, [us[i] for i in pack], [leaves[i] for i in pack], given)
-        frame, u = _apply(stage, lane, env, {**slots, **shared}, u, sums, compiled, prepared, leaves[pack[0]])
+        frame, u, _ = _apply(stage, lane, env, {**slots, **shared}, u, sums, compiled, prepared)
         _unpack(stage, [leaves[i] for i in pack], frame, u, shared_names)
         if not stage.last:
             sizes = [leaves[i].real(leaves[i].param).numel() for i in pack]
@@ -98,13 +98,14 @@ def run_flat(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dict
             env = {k: leaf.flat(v) if isinstance(v, Tensor) and v.dim() else v for k, v in env.items()}
             slots = {n: leaf.flat(v) if isinstance(v, Tensor) and v.dim() else v for n, v in slots.items()}
             u = leaf.flat(u)
-        frame, u = _apply(stage, lane, env, slots, u, sums, flat, prepared, leaf)
-        if stage.last and u is not None:
-            leaf.write_param(u if not flat else leaf.unflat(u))
+        frame, u, written = _apply(stage, lane, env, slots, u, sums, flat, prepared)
+        u = leaf.unflat(u) if flat else u
+        if stage.last and not (written and leaf.param.dtype == u.dtype):
+            leaf.write_param(u)
         for name in frame.changed:
-            if name not in shared_names:
+            if name not in shared_names and not written:
                 leaf.write(name, frame.slots[name])
-        out[i] = leaf.unflat(u) if flat and u is not None else u
+        out[i] = u
         _keep_shared(frame, leaves, shared_names, i == large[-1])
     return out
 
@@ -198,14 +199,17 @@ def _keep_shared(frame: Frame, leaves: list[Leaf], shared: list[str], final: boo
 
 def _apply(
     stage: Stage, lane: Lane, env: dict[str, Any], slots: dict[str, Any], u: Tensor, sums: dict[Any, Any],
-    compiled: bool, prepared: dict[Any, Any], leaf: Leaf,
-) -> tuple[Frame, Any]:  # fmt: skip
-    """Run the stage on one (possibly packed) tensor; in the last stage the result is the new parameter."""
+    compiled: bool, prepared: dict[Any, Any],
+) -> tuple[Frame, Tensor, bool]:  # fmt: skip
+    """Run the stage on one (possibly packed) tensor; in the last stage the result is the new parameter.
+
+    The bool says whether the slots and the parameter it was given were written in place.
+    """
     if compiled:
-        return _apply_compiled(stage, lane, env, slots, u, sums, prepared, leaf)
+        return *_apply_compiled(stage, lane, env, slots, u, sums, prepared), True
     frame = Frame({**env, **sums}, slots)
     numbers = [x.to(u.dtype) if isinstance(x, Tensor) and x.dtype != u.dtype else x for x in lane.numbers]
-    return frame, _finish(stage, run(stage.steps, u, frame, numbers), env)
+    return frame, _finish(stage, run(stage.steps, u, frame, numbers), env), False
 
 
 def _finish(stage: Stage, u: Tensor, env: dict[str, Any]) -> Tensor:
@@ -214,56 +218,60 @@ def _finish(stage: Stage, u: Tensor, env: dict[str, Any]) -> Tensor:
     return env["param"] + u
 
 
-_kernels: dict[Any, _compile.Kernel] = {}
+@dataclass
+class _Compiled:
+    """A kernel of a stage, the slots it writes in place and the shared scalars it returns."""
+
+    kernel: Any = None
+    written: list[str] = field(default_factory=list)
+    returned: list[str] = field(default_factory=list)
+
+
+_kernels: dict[Any, _Compiled] = {}
 
 
 def _apply_compiled(
     stage: Stage, lane: Lane, env: dict[str, Any], slots: dict[str, Any], u: Tensor, sums: dict[Any, Any],
-    prepared: dict[Any, Any], leaf: Leaf,
-) -> tuple[Frame, Any]:  # fmt: skip
-    """As eager, as one kernel; slots and the parameter are written by the kernel itself."""
-    shared = set(_shared_names(stage.steps))
-    tensors: dict[Any, Tensor] = {"u": u}
-    tensors |= {k: v for k, v in env.items() if isinstance(v, Tensor)} | {k: v for k, v in sums.items()}
+    prepared: dict[Any, Any],
+) -> tuple[Frame, Tensor]:  # fmt: skip
+    """As eager, as one kernel; slots and, in the last stage, the parameter are written by the kernel itself."""
+    tensors: dict[Any, Tensor] = {"u": u} | {k: v for k, v in env.items() if isinstance(v, Tensor)} | sums
     tensors |= {("slot", k): v for k, v in slots.items() if v is not None}
-    names = list(tensors)
-    in_place = stage.last and stage.steps[-1].transform.room != "oracle" and leaf.param.dtype == u.dtype
-    offset = 1  # the step is the first number: it moves
     key = (
-        tuple(id(s) for s in stage.steps), stage.last, in_place, u.device,
-        tuple((n, t.dtype, t.dim()) for n, t in tensors.items()), tuple(k for k, v in slots.items() if v is None),
+        stage.key, u.device, tuple(tensors), tuple((t.dtype, t.dim()) for t in tensors.values()),
     )  # fmt: skip
-    kernel = _kernels.get(key)
-    if kernel is None:
-
-        def pure(args: Sequence[Tensor], numbers: Sequence[Any]) -> tuple[dict[int, Tensor], list[Tensor]]:
-            given = dict(zip(names, args, strict=True))
-            inner_env = {k: v for k, v in given.items() if not (isinstance(k, tuple) and k[0] == "slot") and k != "u"}
-            inner_env["step"] = numbers[0]
-            kept = {k: given.get(("slot", k)) for k in slots}
-            frame = Frame(inner_env, kept)
-            result = _finish(stage, run(stage.steps, given["u"], frame, numbers[offset:]), inner_env)
-            writes = {names.index(("slot", k)): frame.slots[k] for k in sorted(frame.changed) if k not in shared}
-            extras = [frame.slots[k] for k in sorted(frame.changed) if k in shared]
-            if in_place:
-                writes[names.index("param")] = result
-            else:
-                extras.append(result)
-            kernel_shared[key] = [k for k in sorted(frame.changed) if k in shared]
-            return writes, extras
-
-        name = "_".join(s.transform.name for s in stage.steps)
-        kernel = _kernels[key] = _compile.Kernel(name, pure, list(tensors.values()), len(lane.numbers) + offset)
+    made = _kernels.get(key)
+    if made is None:
+        made = _kernels[key] = _compile_stage(stage, list(tensors), list(tensors.values()), list(slots), len(lane.numbers))
     if key not in prepared:
-        prepared[key] = kernel.prepare([float(lane.step), *lane.numbers])
-    extras = kernel(list(tensors.values()), prepared[key])
-    frame = Frame(env, slots)
-    for name, value in zip(kernel_shared[key], extras, strict=False):
+        prepared[key] = made.kernel.prepare([float(lane.step), *lane.numbers])
+    results = made.kernel(list(tensors.values()), prepared[key])
+    frame = Frame(env, slots, set(made.written))
+    for name, value in zip(made.returned, results, strict=False):
         frame.write(name, value)
-    return frame, None if in_place else extras[-1]
+    return frame, env["param"] if stage.last else results[-1]
 
 
-kernel_shared: dict[Any, list[str]] = {}  # kernel -> the shared scalars it returns
+def _compile_stage(stage: Stage, names: list[Any], tensors: list[Tensor], slots: list[str], numbers: int) -> _Compiled:
+    made = _Compiled()
+    shared = set(_shared_names(stage.steps))
+
+    def pure(args: Sequence[Tensor], values: Sequence[Any]) -> tuple[dict[int, Tensor], list[Tensor]]:
+        given = dict(zip(names, args, strict=True))
+        frame = Frame({**given, "step": values[0]}, {k: given.get(("slot", k)) for k in slots})
+        result = _finish(stage, run(stage.steps, given["u"], frame, values[1:]), given)
+        made.written = sorted(frame.changed - shared)
+        made.returned = sorted(frame.changed & shared)
+        writes = {names.index(("slot", k)): frame.slots[k] for k in made.written}
+        results = [frame.slots[k] for k in made.returned]
+        if stage.last:
+            writes[names.index("param")] = result
+        else:
+            results.append(result)
+        return writes, results
+
+    made.kernel = _compile.Kernel("_".join(s.transform.name for s in stage.steps), pure, tensors, numbers + 1)
+    return made
 
 
 # sheet stages -----------------------------------------------------------------------------------------------------
