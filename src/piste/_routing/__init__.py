@@ -9,6 +9,7 @@ from piste._routing.roles import Role as Role
 from piste._routing.roles import roles as roles
 from piste._routing.route import Assignment as Assignment
 from piste._routing.route import RoutingWarning as RoutingWarning
+from piste._routing.route import refuse_flattened as refuse_flattened
 from piste._routing.route import route as route
 from piste._routing.route import route_bare as route_bare
 from piste._routing.table import explain_rows as explain_rows

@@ -49,7 +49,7 @@ def route(module: nn.Module, *, matrix: bool, overrides: Overrides | None = None
     """
     found = survey(module)
     if matrix:
-        _refuse_flattened((name, site.parameter) for name, site in found.sites.items())
+        refuse_flattened((name, site.parameter) for name, site in found.sites.items())
     table = {name: _assign(site, found.roles[name], matrix) for name, site in found.sites.items()}
     decided = _override(table, found.sites, overrides or {}, matrix)
     result = list(table.values())
@@ -73,7 +73,7 @@ def route_bare(
     """
     named = list(named_params)
     if matrix:
-        _refuse_flattened(named)
+        refuse_flattened(named)
     table = {name: _assign_bare(name, parameter, matrix) for name, parameter in named}
     _override(table, {}, overrides or {}, matrix)
     result = list(table.values())
@@ -170,7 +170,9 @@ def _per_head(a: Assignment, site: Site | None) -> str:
     return str(MatrixView("(h d) i -> h d i", (("h", heads),)))
 
 
-def _refuse_flattened(named: Iterable[tuple[str, Tensor]]) -> None:
+def refuse_flattened(named: Iterable[tuple[str, Tensor]]) -> None:
+    """Raises ``ValueError`` for a parameter that FSDP1 flattened: it is no matrix any more."""
+    """Raises ``ValueError`` at the first parameter that FSDP1 flattened: its matrices are gone."""
     for name, parameter in named:
         flags = ("_is_flat_param", "_fsdp_flattened", "_fqns")
         if any(hasattr(parameter, flag) for flag in flags) or "_flat_param" in name.split("."):
