@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,9 +10,8 @@ from torch import nn
 
 from piste._routing.sites import RECURRENT, Site, is_embedding, is_position, is_table, layer_of, unwrap
 
-_NAMES = frozenset(
-    ("lm_head", "head", "heads", "cls_head", "head_dist", "classifier", "score", "logits", "to_logits")
-    + ("output", "output_projection", "unembed", "embed_out", "fc_out", "qa_outputs")
+_NAMES = re.compile(
+    r"(\w+_)?(head|heads|classifier|score|logits|outputs?|unembed)|output_projection|embed_out|fc_out"
 )
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _BLOCKS = (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, *RECURRENT)
@@ -37,7 +37,7 @@ def find_outputs(
     Outside the repeated blocks, a layer is an output if it has the shape of a token embedding or is named
     like one. The last layer in registration order is one too, unless it is a repeated block's, or square in a
     class of its own (a pooler as often as a head), or wide although other outputs are known: those are left
-    hidden, as doubts.
+    hidden, as doubts. Layers of the last one's shape beside it are outputs with it.
     """
     root = _core(root)
     blocks = _blocks(root)
@@ -49,7 +49,7 @@ def find_outputs(
             continue
         if any(id(m) in blocks for m in site.parents):
             continue
-        if site.leaf in _NAMES and _ends(site.owner, site.parent):
+        if _NAMES.fullmatch(site.leaf) and _ends(site.owner, site.parent):
             heads[id(site.owner)] = f"outside the blocks and named '{site.leaf}'"
         elif (layer.out, layer.inp) in vocabulary:
             heads[id(site.owner)] = "has the shape of the token embedding"
@@ -63,7 +63,10 @@ def find_outputs(
     if layer.out == layer.inp or (known and layer.out > layer.inp):
         shape = f"square ({layer.out}×{layer.inp})" if layer.out == layer.inp else "not the only output"
         return Outputs(heads, {id(last): f"the last layer, but {shape} and not named like an output head"})
-    return Outputs(heads | {id(last): "the last layer in the module's order"}, {})
+    equals = [
+        m for m in map(unwrap, parent.children()) if layer_of(m) == layer
+    ]  # parallel: they cannot follow
+    return Outputs(heads | {id(m): "the last layer in the module's order" for m in equals}, {})
 
 
 def _ends(layer: nn.Module, parent: nn.Module) -> bool:

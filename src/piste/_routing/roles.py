@@ -146,13 +146,12 @@ def _is_magnitude(site: Site) -> bool:
 
 
 def _one_dimensional(site: Site) -> Role:
-    own = [p for p in site.owner._parameters.values() if p is not None]
     if _BIAS.search(site.attr):
         return Role("bias", None, "an offset")
     if isinstance(site.owner, NORMS) or _is_magnitude(site):
         return Role("norm", None, "a gain")
-    if site.attr in ("weight", "scale", "gamma", "g") and all(p.ndim == 1 for p in own):
-        return Role("norm", None, "the gain of a module that holds vectors alone")
+    if site.attr in ("weight", "scale", "gamma", "g") and not any(site.owner.children()):
+        return Role("norm", None, "the gain of a module without others inside")
     return Role("vector", None, "one-dimensional")
 
 
@@ -223,15 +222,17 @@ def _bare(site: Site) -> Role:
 
 
 def _is_router(site: Site, layer: Layer) -> bool:
-    """A layer with one output per expert of the stack, list or count beside it."""
+    """A layer with one output per expert: of a stack beside it that reads the same width, of a list, or of a
+    count."""
     around: Sequence[nn.Module] = (site.owner, site.parent, *site.parent.children())
     if any(own_hint(m, EXPERTS) == layer.out for m in around[:2]):
         return True
     plain = (m for m in around if not layer_of(m))  # a Conv1d weight has three dimensions too
-    stacks = (p for m in plain for p in m._parameters.values() if p is not None and p.ndim == 3)
+    stacks = (p.shape for m in plain for p in m._parameters.values() if p is not None and p.ndim == 3)
     lists = (
         len(m)
         for name, m in site.parent.named_children()
         if "expert" in name and isinstance(m, nn.ModuleList)
     )
-    return layer.out > 1 and layer.out in {*(p.shape[0] for p in stacks), *lists}
+    beside_it = {*(e for e, *widths in stacks if layer.inp in widths), *lists}
+    return layer.out > 1 and layer.out in beside_it

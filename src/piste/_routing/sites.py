@@ -151,7 +151,7 @@ def adapter(module: nn.Module) -> tuple[nn.Module, frozenset[int]] | None:
     if base is None or (layer := layer_of(base)) is None:
         return None
     held = (*module._parameters.values(), *(m._parameters.get("weight") for m in layers))
-    factors = [p for p in held if p is not None and p.ndim == 2 and p.requires_grad]
+    factors = [p for p in held if p is not None and p.ndim == 2 and p is not base._parameters["weight"]]
     ends = ((layer.inp, layer.out), (layer.out, layer.inp))
     for a, b in permutations(factors, 2):
         rank = b.shape[1]
