@@ -8,9 +8,9 @@ import inspect
 
 import pytest
 import torch
-from optimizers.trajectories import SHAPES, distance, follow, problem, start
 
 import piste
+from optimizers.trajectories import SHAPES, distance, follow, problem, start
 
 DIRECT = [e.name for e in piste.registry("optimizer") if e.module.startswith("piste.") and not e.needs]
 # where the textbook differs by design, or needs well-posed matrices: see its docstring

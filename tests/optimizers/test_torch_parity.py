@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from optimizers.trajectories import SHAPES, distance, follow, problem, start
 
 import piste
+from optimizers.trajectories import SHAPES, distance, follow, problem, start
 
 SGD = [
     {},

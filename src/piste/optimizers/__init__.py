@@ -9,4 +9,6 @@ from .lamb import LAMB as LAMB
 from .lion import Lion as Lion
 from .muon import Muon as Muon
 from .rmsprop import RMSProp as RMSProp
+from .schedulefree import ScheduleFreeAdamW as ScheduleFreeAdamW
+from .schedulefree import ScheduleFreeSGD as ScheduleFreeSGD
 from .sgd import SGD as SGD

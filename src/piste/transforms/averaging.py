@@ -1,0 +1,105 @@
+"""Averages of the path, kept beside the weights or steering them. All see the step δ before it is taken, so that the
+average holds the new point p + δ; their views are the weights to evaluate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from .._transform import scalar, transform, weights
+from ._numbers import maximum, ratio, where
+
+
+@transform(room="delta", average=weights)
+def ema_weights(
+    u: Tensor, param: Tensor, step: Any, average: Tensor, *, decay: float = 0.999, start: int = 1, every: int = 1
+) -> Any:
+    """a ← βa + (1-β)(p + δ) at the steps start, start + every, ...; until the first of them a is p itself.
+
+    As ``torch.optim.swa_utils.get_ema_multi_avg_fn``: the average begins at the first averaged point, undebiased.
+
+    Reference: "Acceleration of Stochastic Approximation by Averaging", B. T. Polyak, A. B. Juditsky, 1992,
+    https://doi.org/10.1137/0330046
+    """
+    share = where(step <= start, 1.0, where((step - start) % every == 0, 1 - decay, 0.0))
+    return u, average + share * (param + u - average)
+
+
+@ema_weights.view
+def average_ema(average: Tensor) -> Tensor:
+    """The exponential average."""
+    return average
+
+
+@transform(room="delta", average=weights)
+def swa(u: Tensor, param: Tensor, step: Any, average: Tensor, *, start: int = 1, every: int = 1) -> Any:
+    """a ← a + (p + δ - a)/n over the n points at the steps start, start + every, ...; until then a is p itself.
+
+    The authors average once per epoch or cycle over the last quarter of a run at a constant or cyclical rate, and
+    re-estimate BatchNorm: ``opt.averaged(model, batches=loader)``.
+
+    Reference: "Averaging Weights Leads to Wider Optima and Better Generalization", Pavel Izmailov,
+    Dmitrii Podoprikhin, Timur Garipov, Dmitry Vetrov, Andrew Gordon Wilson, 2018, https://arxiv.org/abs/1803.05407
+    """
+    n = maximum((step - start) // every + 1, 1)
+    share = where(step <= start, 1.0, where((step - start) % every == 0, 1 / n, 0.0))
+    return u, average + share * (param + u - average)
+
+
+@swa.view
+def average_swa(average: Tensor) -> Tensor:
+    """The equal-weight mean."""
+    return average
+
+
+@transform(room="delta", slow=weights)
+def lookahead(u: Tensor, param: Tensor, step: Any, slow: Tensor, *, k: int = 5, alpha: float = 0.5) -> Any:
+    """Every k steps φ ← φ + α(p + δ - φ) and the step ends at φ; between them the weights run ahead alone.
+
+    α = 0.5 and k = 5 are the paper's (the authors' code has α = 0.8). The inner momentum is left as it is, their
+    default.
+
+    Reference: "Lookahead Optimizer: k steps forward, 1 step back", Michael R. Zhang, James Lucas, Geoffrey Hinton,
+    Jimmy Ba, 2019, https://arxiv.org/abs/1907.08610
+    """
+    meets = step % k == 0
+    behind = slow + where(meets, alpha, 0.0) * (param + u - slow)
+    return where(meets, behind - param, u), behind
+
+
+@lookahead.view
+def slow_weights(slow: Tensor) -> Tensor:
+    """The slow weights."""
+    return slow
+
+
+@transform(room="delta", z=weights, weight_sum=scalar(shared=True), lr_max=scalar(shared=True))
+def schedule_free(
+    u: Tensor, param: Tensor, step: Any, z: Tensor, weight_sum: Tensor, lr_max: Tensor, *,
+    lr: float, momentum: float, r: float = 0.0, weight_lr_power: float = 2.0,
+) -> Any:  # fmt: skip
+    """Any base rule without a schedule: z takes its steps, x averages them, the gradient is taken at y, between both.
+
+        z ← z + δ;    x ← (1-c)x + cz;    y ← βx + (1-β)z
+        c = ω/Σω,  ω = tʳ (largest η so far)^q
+
+    The weights that the model holds are y. x is not kept: y moves by c(z - y) + (1 - β(1-c))δ, and the view recovers
+    x = y + (1 - 1/β)(z - y).
+
+    A step at η = 0 has ω = 0, so that it moves nothing; in the authors' code it still averages.
+
+    Reference: "The Road Less Scheduled", Aaron Defazio, Xingyu (Alice) Yang, Harsh Mehta, Konstantin Mishchenko,
+    Ahmed Khaled, Ashok Cutkosky, 2024, https://arxiv.org/abs/2405.15682
+    """
+    largest = maximum(lr, lr_max)
+    weight = where(lr == 0, 0.0, step**r * largest**weight_lr_power)
+    total = weight_sum + weight
+    c = ratio(weight, total)
+    return c * (z - param) + (1 - momentum * (1 - c)) * u, z + u, total, largest
+
+
+@schedule_free.view
+def averaged_weights(param: Tensor, z: Tensor, *, momentum: float) -> Tensor:
+    """x, the average of the base rule's path."""
+    return param + (1 - 1 / momentum) * (z - param)
