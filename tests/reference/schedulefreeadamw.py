@@ -5,7 +5,8 @@ authors' code https://github.com/facebookresearch/schedule_free (AdamWScheduleFr
 
     g = ∇f(y)                            γₜ = η min(1, t / warmup_steps)
     v ← β₂ v + (1 - β₂) g²               v̂ = v / (1 - β₂ᵗ)
-    z ← z - γₜ λ y - γₜ g / (√v̂ + ε)     `decay_at_z`: the decay is λ z
+    z ← z - γₜ λ y - γₜ g / (√v̂ + ε)     `decay_at_z`: the decay is λ z; `inner_momentum` μ: m̂ in place of g,
+                                         m ← μ m + (1 - μ) g,  m̂ = m / (1 - μᵗ)
     x ← (1 - c) x + c z                  c = ωₜ / Σ ω,  ωₜ = tʳ (max γ so far)^weight_lr_power
     y ← β₁ x + (1 - β₁) z
 
@@ -32,6 +33,7 @@ def sequences(
     r: float = 0.0,
     weight_lr_power: float = 2.0,
     decay_at_z: bool = False,
+    inner_momentum: float = 0.0,
     form: str = "code",
 ) -> tuple[list[Tensor], list[Tensor]]:
     """The final x and y of every parameter."""
@@ -39,18 +41,20 @@ def sequences(
     xs, ys = [], []
     for i, w in enumerate(params):
         x = y = z = w
-        v = torch.zeros_like(w)
+        m, v = torch.zeros_like(w), torch.zeros_like(w)
         largest, total = 0.0, 0.0
         for t, step in enumerate(grads, start=1):
             g = step[i]
             size = lr * min(1.0, t / warmup_steps) if warmup_steps else lr
             v = beta2 * v + (1 - beta2) * g**2
             correction = 1 - beta2**t
+            m = inner_momentum * m + (1 - inner_momentum) * g
+            m_hat = m / (1 - inner_momentum**t)
             if form == "paper":
                 size = size * correction**0.5
-                direction = g / (v.sqrt() + eps)
+                direction = m_hat / (v.sqrt() + eps)
             else:
-                direction = g / ((v / correction).sqrt() + eps)
+                direction = m_hat / ((v / correction).sqrt() + eps)
             largest = max(largest, size)
             weight = t**r * largest**weight_lr_power
             total += weight
