@@ -218,7 +218,7 @@ def wsd(
 ) -> float:
     """Warmup from 0, stable at ``peak``, decay to ``end`` by ``shape`` over the last ``cooldown`` steps.
 
-    The authors advise 1 - √x over the last fifth. The stable part does not know the end: train on, and
+    The authors find 1 - √x better than a line. The stable part does not know the end: train on, and
     branch a cooldown off wherever a result is wanted.
 
     Reference: "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations", A. Hägele et al.,
