@@ -1,16 +1,27 @@
-"""State in and out. torch's own loader casts state to the weight's dtype (pytorch#43706) and aliases the caller's
-tensors; this one copies into slots of declared dtype, by parameter name, and only after everything was found to fit."""
+"""State made, saved and loaded.
+
+torch's own loader casts state to the weight's dtype (pytorch#43706) and aliases the caller's tensors; this one copies
+into slots of declared dtype, by parameter name, and only after everything was found to fit.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from ._factory import NOTES, Factory
+from ._groups import factory_of
+from ._leaf import Leaf, make_slot, slot_shapes
+from ._transform import Chain, Slot
+
 if TYPE_CHECKING:
     from ._optimizer import Optimizer
+
+Slots = dict[str, tuple[Slot, tuple[int, ...], Mapping[str, Any]]]
 
 
 def state_bytes(optimizer: Optimizer) -> int:
@@ -19,75 +30,179 @@ def state_bytes(optimizer: Optimizer) -> int:
     return sum(t.numel() * t.element_size() for t in tensors.values())
 
 
+# making -----------------------------------------------------------------------------------------------------------
+
+
+def new_states(chain: Chain, leaves: Sequence[Leaf]) -> list[dict[str, Any]]:
+    """All slots, before the first step, so that every rank and every checkpoint has the same keys.
+
+    Frozen parameters (``requires_grad=False``) wait for their first gradient: a frozen backbone costs nothing. A shared
+    scalar is one tensor, placed in the state of each parameter of the group.
+    """
+    states: list[dict[str, Any]] = []
+    for leaf in leaves:
+        state: dict[str, Any] = {"step": -1 if chain.primes else 0}
+        for name, (slot, shape, hyper) in _kept(chain, leaf).items():
+            if slot.shared and states:
+                state[name] = states[0][name]
+            elif slot.shared or leaf.param.requires_grad:
+                state[name] = make_slot(slot, shape, hyper, leaf)
+        states.append(state)
+    return states
+
+
+def settle(chain: Chain, leaves: Iterable[Leaf]) -> None:
+    """Before a parameter's first step: its slots where the weights are *now* (the model may have moved to a device, or
+    been unfrozen, since the optimizer was made), and the copies of the weights (a checkpoint may have been loaded)."""
+    for leaf in leaves:
+        if leaf.state["step"] > 0:
+            continue
+        for name, (slot, shape, hyper) in _kept(chain, leaf).items():
+            place(leaf, name, slot, shape, hyper)
+            if slot.kind == "weights":
+                leaf.write(name, leaf.real(leaf.param.detach()))
+
+
+def place(leaf: Leaf, name: str, slot: Slot, shape: tuple[int, ...], hyper: Mapping[str, Any]) -> Tensor:
+    """The slot in its parameter's layout and on its device, keeping what it holds."""
+    held = leaf.state.get(name)
+    if held is not None and (slot.shared or _follows(held, leaf)):
+        return held
+    made = make_slot(slot, shape, hyper, leaf)
+    leaf.state[name] = made if held is None else made.copy_(held)
+    return leaf.state[name]
+
+
+def _follows(held: Tensor, leaf: Leaf) -> bool:
+    like = leaf.real(leaf.param.detach())
+    return held.device == like.device and (held.shape != like.shape or held.stride() == like.stride())
+
+
+def _kept(chain: Chain, leaf: Leaf) -> Slots:
+    return {name: found for name, found in slot_shapes(chain, leaf).items() if found[0].kind != "probe"}
+
+
+# loading ----------------------------------------------------------------------------------------------------------
+
+Saved = tuple[Mapping[str, Any], Mapping[str, Any]]  # the group and the state of one saved parameter
+
+
 def load(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> None:
     """See :meth:`Optimizer.load_state_dict`. Errors (ValueError) name what does not fit; nothing is changed then."""
     state_dict = dict(state_dict)
     for hook in optimizer._optimizer_load_state_dict_pre_hooks.values():
-        state_dict = hook(optimizer, state_dict) or state_dict
+        changed = hook(optimizer, state_dict)
+        state_dict = state_dict if changed is None else changed
     for key in ("state", "param_groups"):
         if key not in state_dict:
-            raise ValueError(f"not an optimizer's state dict: it has no {key!r}, only {sorted(state_dict)}")
-    saved_groups, saved_state = state_dict["param_groups"], state_dict["state"]
-    saved = _saved_parameters(saved_groups, saved_state)
-    pairs = _match(optimizer, saved_groups, saved)
+            raise ValueError(
+                f"not an optimizer's state dict: it has no {key!r}, only {sorted(map(str, state_dict))}"
+            )
+    saved = _match(optimizer, state_dict["param_groups"], state_dict["state"])
+    chains = optimizer.chains()
     problems: list[str] = []
-    for name, p, group, (saved_name, saved_group, values) in pairs:
-        if saved_group.get("optimizer", group["optimizer"]) != group["optimizer"]:
-            problems.append(f"{name}: saved by {saved_group['optimizer']}, now {group['optimizer']}'s")
-        elif values is not None:
-            problems += _misfits(name, optimizer.state[p], values)
+    todo: list[tuple[dict[str, Any], Saved, Slots, Leaf, int]] = []
+    for chain, leaves, group in zip(chains, optimizer.leaves(), optimizer.param_groups, strict=True):
+        for leaf in leaves:
+            slots = _kept(chain, leaf)
+            problems += _misfits(leaf, slots, group, *saved[leaf.name])
+            todo.append((group, saved[leaf.name], slots, leaf, -1 if chain.primes else 0))
     if problems:
-        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise ValueError("the state dict does not fit, nothing was loaded: " + "; ".join(problems[:5]) + more)
-    for name, p, group, (saved_name, saved_group, values) in pairs:
-        mine = optimizer.state[p]
-        for key, value in (values or {}).items():
-            if isinstance(mine[key], Tensor):
-                mine[key].copy_(value)
-            else:
-                mine[key] = int(value)
-        for key, value in saved_group.items():
-            if key not in ("params", "param_names", "view", "role"):
-                group[key] = copy.deepcopy(value)
-    optimizer._leaves = None
+        listed = list(dict.fromkeys(problems))  # a group's problem once, not once per parameter
+        more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
+        raise ValueError("the state dict does not fit, nothing was loaded: " + "; ".join(listed[:5]) + more)
+    for group, (saved_group, values), slots, leaf, start in todo:
+        _fill(leaf, slots, values, start)
+        _fill_group(group, saved_group, leaf.state["step"])
     for hook in optimizer._optimizer_load_state_dict_post_hooks.values():
         hook(optimizer)
 
 
-Saved = tuple[str, Mapping[str, Any], Mapping[str, Any] | None]
+def _match(optimizer: Optimizer, groups: Any, state: Mapping[Any, Any]) -> dict[str, Saved]:
+    """What was saved of each of the optimizer's parameters: by name, or by position in files without (our) names."""
+    ids = [
+        (n, i, g)
+        for g in groups
+        for n, i in zip(g.get("param_names") or [""] * len(g["params"]), g["params"], strict=True)
+    ]
+    found = [(n, (g, _present(state.get(i, state.get(n))))) for n, i, g in ids]
+    mine = [leaf.name for leaves in optimizer.leaves() for leaf in leaves]
+    by_name = {_bare_name(n): s for n, s in found}
+    if set(by_name) == {_bare_name(n) for n in mine} and len(by_name) == len(found) == len(mine):
+        return {n: by_name[_bare_name(n)] for n in mine}
+    sizes, own = [len(g["params"]) for g in groups], [len(g["params"]) for g in optimizer.param_groups]
+    unnamed = "" in by_name or all(n.startswith("param_") for n in by_name)
+    if sizes == own and (unnamed or all(n.startswith("param_") for n in mine)):
+        return {n: s for n, (_, s) in zip(mine, found, strict=True)}
+    lost, new = sorted(set(by_name) - set(mine) - {""}), sorted(set(mine) - set(by_name))
+    raise ValueError(
+        f"the state dict holds {len(found)} parameters in {len(groups)} groups, the optimizer {len(mine)} in "
+        f"{len(own)}; nothing was loaded. Only in the file: {', '.join(lost[:5]) or '-'}; only in the optimizer: "
+        f"{', '.join(new[:5]) or '-'}"
+    )
 
 
-def _saved_parameters(groups: Any, state: Mapping[Any, Any]) -> list[Saved]:
-    """(name, group, state) of every saved parameter, in order; names are "" where the file has none."""
-    found: list[Saved] = []
-    for group in groups:
-        names = group.get("param_names") or [""] * len(group["params"])
-        found += [(n, group, state.get(i, state.get(n))) for n, i in zip(names, group["params"], strict=True)]
+def _bare_name(name: str) -> str:
+    """Without what DDP, torch.compile and their like put in front of a module's names."""
+    return re.sub(
+        r"(^|\.)(module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.)", "", name
+    ).lstrip(".")
+
+
+def _present(values: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {k: v for k, v in (values or {}).items() if v is not None}  # torch saves `momentum_buffer: None`
+
+
+def _misfits(
+    leaf: Leaf,
+    slots: Slots,
+    group: Mapping[str, Any],
+    saved_group: Mapping[str, Any],
+    values: Mapping[str, Any],
+) -> list[str]:
+    who = saved_group.get("optimizer", group["optimizer"])
+    if who != group["optimizer"]:
+        return [f"{leaf.name}: saved by {who}, now {group['optimizer']}'s"]
+    found = _bad_numbers(factory_of(who), saved_group)
+    missing, extra = sorted(set(slots) - set(values)), sorted(set(values) - set(slots) - {"step"})
+    unstepped = not extra and not any(name in values for name, (slot, *_) in slots.items() if not slot.shared)
+    if extra or (missing and not unstepped):
+        found.append(f"{leaf.name}: missing {', '.join(missing) or '-'}, unknown {', '.join(extra) or '-'}")
+    for name, (_, shape, _) in slots.items():
+        value = values.get(name)
+        if value is not None and (
+            not isinstance(value, Tensor) or tuple(value.shape) != shape or value.is_complex()
+        ):
+            kind = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            found.append(f"{leaf.name}.{name}: {kind}, not shape {shape}")
+    step = values.get("step", 0)
+    if not isinstance(step, (int, float)) and not (isinstance(step, Tensor) and step.numel() == 1):
+        found.append(f"{leaf.name}.step: {step!r}, not a number")
     return found
 
 
-def _match(optimizer: Optimizer, groups: Any, saved: list[Saved]) -> list[tuple[str, Tensor, dict[str, Any], Saved]]:
-    mine = [(n, p, g) for g in optimizer.param_groups for n, p in zip(g["param_names"], g["params"], strict=True)]
-    by_name = {s[0]: s for s in saved}
-    names = [n for n, _, _ in mine]
-    if "" not in by_name and set(by_name) == set(names):
-        return [(n, p, g, by_name[n]) for n, p, g in mine]
-    if len(saved) != len(mine) or [len(g["params"]) for g in groups] != [len(g["params"]) for g in optimizer.param_groups]:
-        lost, new = sorted(set(by_name) - set(names)), sorted(set(names) - set(by_name))
-        raise ValueError(
-            f"the state dict holds {len(saved)} parameters in {len(groups)} groups, the optimizer {len(mine)} in "
-            f"{len(optimizer.param_groups)}; nothing was loaded. Only in the file: {', '.join(lost[:5]) or '-'}; only "
-            f"in the optimizer: {', '.join(new[:5]) or '-'}"
-        )
-    return [(n, p, g, s) for (n, p, g), s in zip(mine, saved, strict=True)]
+def _bad_numbers(factory: Factory, saved_group: Mapping[str, Any]) -> list[str]:
+    try:
+        factory.checked({k: v for k, v in saved_group.items() if k in factory.defaults}, "saved group")
+    except (TypeError, ValueError) as error:
+        return [str(error)]
+    return []
 
 
-def _misfits(name: str, mine: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
-    found = []
-    missing, extra = sorted(set(mine) - set(values)), sorted(set(values) - set(mine))
-    if missing or extra:
-        found.append(f"{name}: missing {', '.join(missing) or '-'}, unknown {', '.join(extra) or '-'}")
-    for key in set(mine) & set(values):
-        if isinstance(mine[key], Tensor) and tuple(mine[key].shape) != tuple(getattr(values[key], "shape", ())):
-            found.append(f"{name}.{key}: shape {tuple(getattr(values[key], 'shape', ()))}, not {tuple(mine[key].shape)}")
-    return found
+def _fill(leaf: Leaf, slots: Slots, values: Mapping[str, Any], start: int) -> None:
+    for name, (slot, shape, hyper) in slots.items():
+        if name in values:
+            place(leaf, name, slot, shape, hyper).copy_(values[name])
+        elif not slot.shared:
+            leaf.state.pop(name, None)  # saved before its first gradient: it waits for that again
+    leaf.state["step"] = int(values.get("step", start))
+
+
+def _fill_group(group: dict[str, Any], saved: Mapping[str, Any], step: int) -> None:
+    """Hyperparameters, the clock and schedulers' notes; another library's flags are left where they are."""
+    factory = factory_of(group["optimizer"])
+    full = factory.checked({k: v for k, v in saved.items() if k in factory.defaults}, factory.name)
+    group.update({k: v for k, v in full.items() if k in saved})
+    group.update({k: copy.deepcopy(saved[k]) for k in ("step", "active", *NOTES) if k in saved})
+    if "step" not in saved:
+        group["step"] = max(group["step"], step)

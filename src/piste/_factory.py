@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import inspect
 import math
+import numbers
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ._registry import unknown
 from ._transform import Chain, as_chain
 
 BOOKKEEPING = ("params", "param_names", "optimizer", "step", "view", "role", "active")
+# what users and learning-rate schedulers write beside the hyperparameters; kept, and never read
+NOTES = ("name", "initial_lr", "min_lr", "max_lr", "base_momentum", "max_momentum", "swa_lr", "lr_scale")
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,17 @@ class Factory:
         for p in inspect.signature(fn).parameters.values():
             if p.default is p.empty:
                 raise TypeError(f"optimizer {fn.__name__!r}: hyperparameter {p.name!r} needs a default value")
-            defaults[p.name] = p.default
+            whole = isinstance(p.default, int) and str(p.annotation) == "float"  # `lr: float = 1`
+            defaults[p.name] = float(p.default) if whole else p.default
         if "lr" not in defaults:
-            raise TypeError(f"optimizer {fn.__name__!r} needs an 'lr': every group has one (schedulers write it)")
+            raise TypeError(
+                f"optimizer {fn.__name__!r} needs an 'lr': every group has one (schedulers write it)"
+            )
         clash = [k for k in defaults if k in BOOKKEEPING]
         if clash:
-            raise TypeError(f"optimizer {fn.__name__!r}: {clash[0]!r} is the engine's own group key; rename it")
+            raise TypeError(
+                f"optimizer {fn.__name__!r}: {clash[0]!r} is the engine's own group key; rename it"
+            )
         return cls(fn.__name__, fn, rest, defaults)
 
     @property
@@ -47,56 +56,97 @@ class Factory:
 
     def chain(self, **group: Any) -> Chain:
         """The chain with these hyperparameters; keys that are not its own (a scheduler's notes) are passed over."""
-        return as_chain(self.fn(**{k: _number(group.get(k, d)) for k, d in self.defaults.items()}))
+        return as_chain(self.fn(**{k: _plain(group.get(k, d)) for k, d in self.defaults.items()}))
 
-    def checked(self, hyper: dict[str, Any], who: str) -> dict[str, Any]:
-        """All hyperparameters of a group, defaults filled in, each one checked. Errors name it and the remedy."""
+    def checked(self, hyper: dict[str, Any], who: str, also: Iterable[str] = ()) -> dict[str, Any]:
+        """All hyperparameters of a group, defaults filled in, each one checked. Errors name it and the remedy.
+
+        Tensors are copied, so that a caller's own is never written. ``also``: further names for the error to suggest.
+        """
         for key in hyper:
-            if key not in self.defaults and key not in BOOKKEEPING:
-                raise TypeError(f"{who}: {unknown(f'hyperparameter of {self.name}', key, self.defaults)}")
-        full = {**self.defaults, **{k: v for k, v in hyper.items() if k in self.defaults}}
-        for key, value in full.items():
-            check_value(who, key, value)
-        return full
+            if key not in self.defaults:
+                known = [*self.defaults, *also]
+                raise TypeError(f"{who}: {unknown(f'hyperparameter of {self.name}', key, known)}")
+        return {
+            k: checked_value(who, k, hyper.get(k, default), default) for k, default in self.defaults.items()
+        }
 
 
-def _number(value: Any) -> Any:
-    if isinstance(value, Tensor) and value.numel() == 1 and value.device.type == "cpu" and not value.requires_grad:
-        if not _batched(value):
-            return float(value)
+_PLAIN = (float, int, bool, tuple, str, type(None))
+
+
+def _plain(value: Any) -> Any:
+    """What stands in a group as a chain takes it: 0-d tensors and numpy's numbers become Python's."""
+    if type(value) in _PLAIN:
+        return value
+    if (
+        isinstance(value, Tensor)
+        and value.numel() == 1
+        and value.device.type == "cpu"
+        and not value.requires_grad
+    ):
+        return value if _batched(value) else value.item()
+    if isinstance(value, numbers.Real):
+        return int(value) if isinstance(value, numbers.Integral) else float(value)
     return value
 
 
 def _batched(value: Tensor) -> bool:
     """Whether the tensor is a vmap or grad wrapper, whose value must stay symbolic."""
-    import torch
-
     return torch._C._functorch.is_functorch_wrapped_tensor(value)
 
 
-_UNIT = re.compile(r"^(momentum|beta\d?|dampening|decay|alpha|.*_beta\d?)$")
+_UNIT = re.compile(r"^(momentum|betas|beta\d?|dampening|decay|alpha|.*_beta\d?)$")
+_NOT_NEGATIVE = ("lr", "eps", "weight_decay", "rho", "max_norm")
 
 
-def check_value(who: str, key: str, value: Any) -> None:
-    """Ranges that hold for every method: rates not negative, betas in [0, 1), everything finite."""
+def checked_value(who: str, key: str, value: Any, default: Any) -> Any:
+    """The value, of the default's kind and in the range that holds for every method: rates not negative, betas in
+    [0, 1), counts whole, everything finite. Errors: TypeError for another kind, ValueError out of range."""
     if isinstance(value, Tensor):
         if value.numel() != 1:
-            raise ValueError(f"{who}: {key} must be a number or a tensor of one element, not of shape {tuple(value.shape)}")
+            raise ValueError(
+                f"{who}: {key} must be a number or a tensor of one element, not of shape {tuple(value.shape)}"
+            )
         if value.requires_grad or _batched(value):
-            return
-        value = float(value)
-    if key == "betas":
-        if not isinstance(value, (tuple, list)) or not all(isinstance(b, (int, float)) for b in value):
-            raise ValueError(f"{who}: betas must be a tuple of numbers, got {value!r}")
-        for b in value:
-            if not 0 <= b < 1:
-                raise ValueError(f"{who}: betas must lie in [0, 1), got {tuple(value)}")
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return
+            return value
+        _check_range(who, key, value.item())
+        return value.detach().clone()
+    if isinstance(default, bool) and value in (0, 1):
+        return bool(value)
+    if isinstance(default, tuple):
+        return _several(who, key, value, default)
+    if isinstance(default, (int, float)):
+        return _one(who, key, value, default)
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        _check_range(who, key, value)
+    return _plain(value)
+
+
+def _one(who: str, key: str, value: Any, default: float) -> Any:
+    if isinstance(default, bool) or isinstance(value, bool) or not isinstance(value, numbers.Real):
+        kind = "True or False" if isinstance(default, bool) else "a number"
+        hint = " (a function of the step goes into opt.schedules)" if callable(value) else (
+            " (without quotes; YAML reads 1e-3 as text, 1.0e-3 as a number)" if isinstance(value, str) else "")  # fmt: skip
+        raise TypeError(f"{who}: {key} must be {kind}, got {value!r}{hint}")
+    _check_range(who, key, value)
+    if isinstance(default, float):
+        return float(value)
+    if value != int(value) or value < 0:
+        raise ValueError(f"{who}: {key} must be a whole number and not negative, got {value}")
+    return int(value)
+
+
+def _several(who: str, key: str, value: Any, default: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != len(default):
+        raise ValueError(f"{who}: {key} must be {len(default)} numbers like {default}, got {value!r}")
+    return tuple(_one(who, key, v, d) for v, d in zip(value, default, strict=True))
+
+
+def _check_range(who: str, key: str, value: float) -> None:
     if not math.isfinite(value):
         raise ValueError(f"{who}: {key} must be finite, got {value}")
-    if key in ("lr", "eps", "weight_decay", "rho", "max_norm", "warmup_steps") and value < 0:
+    if key in _NOT_NEGATIVE and value < 0:
         raise ValueError(f"{who}: {key} must not be negative, got {value} (to climb, negate the loss)")
     if _UNIT.match(key) and not 0 <= value < 1 and not (key == "dampening" and value == 1):
         raise ValueError(f"{who}: {key} must lie in [0, 1), got {value}")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from ._factory import BOOKKEEPING, Factory
+from ._factory import BOOKKEEPING, NOTES, Factory
 from ._registry import get
-from ._routing import route, route_bare
+from ._routing import refuse_flattened, route, route_bare
 
 Named = list[tuple[str, Tensor]]
 
@@ -28,22 +28,73 @@ def make_groups(
     rest: Mapping[str, Any] | None,
     overrides: Mapping[str, str] | None,
 ) -> list[dict[str, Any]]:
-    """Groups with every key present: hyperparameters, "params" (name, tensor), "optimizer", "step", "view", "role"."""
+    """Groups with every key present: hyperparameters, "params", "param_names", "optimizer", "step", "view", "role",
+    "active"; and "roles" by parameter name, which the optimizer takes out for itself."""
     if isinstance(params, nn.Module):
         rows = _of_module(factory, params, overrides)
     elif isinstance(params, Tensor):
-        raise TypeError(f"{factory.name} takes a module, parameters() or groups, not a single tensor: pass [tensor]")
+        raise TypeError(
+            f"{factory.name} takes a module, parameters() or groups, not a single tensor: pass [tensor]"
+        )
     else:
-        items = list(params)
+        items = _listed(params, factory.name)
         if not items:
             raise ValueError(f"{factory.name} got no parameters: an empty list, a module without parameters, or a "
                              "generator that was already consumed (pass list(model.parameters()))")  # fmt: skip
         if isinstance(items[0], Mapping):
-            return [g for item in items for g in complete(factory, dict(item), hyper, rest)]
+            return _of_groups(factory, items, hyper, rest, overrides)
         if overrides:
-            raise ValueError("overrides route parameters by name and role: pass the module instead of its parameters")
+            raise ValueError(
+                "overrides route parameters by name and role: pass the module instead of its parameters"
+            )
         rows = _bare(factory, named(items))
     return _group(factory, rows, hyper, rest)
+
+
+def _of_groups(
+    factory: Factory, items: Sequence[Mapping[str, Any]], hyper: dict[str, Any], rest: Mapping[str, Any] | None,
+    overrides: Mapping[str, str] | None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    if overrides:
+        raise ValueError("overrides route a module's parameters; here the groups say where theirs go: "
+                         "pass the module, or put piste.AdamW.group(params) among the groups")  # fmt: skip
+    groups: list[dict[str, Any]] = []
+    for item in items:
+        if not isinstance(item, Mapping):
+            raise TypeError(
+                f"{factory.name} got groups and a {type(item).__name__} in one list: make all of them groups"
+            )
+        groups += complete(factory, dict(item), hyper, rest, sum(len(g["params"]) for g in groups))
+    if not any(g["params"] for g in groups):
+        raise ValueError(f"{factory.name} got {len(groups)} groups without a single parameter")
+    refuse_repeats(groups)
+    return groups
+
+
+def _listed(params: Any, who: str) -> list[Any]:
+    """As a list, whose order is that of every run and checkpoint."""
+    if isinstance(params, (set, frozenset)):
+        raise TypeError(f"{who} got a set of parameters, whose order changes between runs: pass a list")
+    if not isinstance(params, Iterable):
+        raise TypeError(f"{who} takes a module, parameters(), named_parameters() or groups, not {params!r}")
+    return list(params)
+
+
+def refuse_repeats(groups: Iterable[Mapping[str, Any]]) -> None:
+    """No parameter and no name may stand in two places."""
+    owners: dict[int, str] = {}
+    names: set[str] = set()
+    for group in groups:
+        for name, p in zip(group["param_names"], group["params"], strict=True):
+            if id(p) in owners:
+                raise ValueError(
+                    f"parameter {name!r} was given twice (also as {owners[id(p)]!r}): give each once"
+                )
+            if name in names:
+                raise ValueError(f"two parameters are named {name!r}: give each its own name, such as "
+                                 f"[('decoder.{name}', p)], or leave the names out")  # fmt: skip
+            owners[id(p)] = name
+            names.add(name)
 
 
 def named(items: Iterable[Any], at: int = 0) -> Named:
@@ -58,28 +109,44 @@ def named(items: Iterable[Any], at: int = 0) -> Named:
 
 
 def complete(
-    factory: Factory, group: dict[str, Any], hyper: dict[str, Any], rest: Mapping[str, Any] | None, at: int = 0
+    factory: Factory,
+    group: dict[str, Any],
+    hyper: dict[str, Any],
+    rest: Mapping[str, Any] | None,
+    at: int = 0,
 ) -> list[dict[str, Any]]:
     """A user's own group. One that names its optimizer is taken at its word, else it is routed by shape."""
     params = group.pop("params", None)
     if params is None:
         raise ValueError(f"a param group needs 'params'; this one has {sorted(group)}")
-    params = [params] if isinstance(params, Tensor) else list(params)
-    names = group.pop("param_names", None)
-    pairs = named(params, at) if names is None else list(zip(names, [_tensor(p) for p in params], strict=True))
-    own = {k: v for k, v in group.items() if k not in BOOKKEEPING}
-    given = {k: v for k, v in group.items() if k in ("view", "role", "active") and v is not None}
+    pairs = _pairs(params, group.pop("param_names", None), at)
+    own = {k: v for k, v in group.items() if k not in BOOKKEEPING and k not in NOTES}
+    given = {k: v for k, v in group.items() if k in ("active", *NOTES) and v is not None}
     if "optimizer" in group:
         theirs = factory_of(group["optimizer"])
         base = hyper if theirs.name == factory.name else {}
-        rows = [(name, p, given.get("role", ""), given.get("view"), "given") for name, p in pairs]
+        rows = [(name, p, group.get("role", ""), group.get("view"), "given") for name, p in pairs]
         return _group(theirs, rows, {**base, **own}, None, **given)
     rows = _bare(factory, pairs)
     if any(r[4] == "rest" for r in rows):
         # a group's own hyperparameters speak of the main optimizer; of them the rest takes what it knows, but lr
         theirs = factory_of(str(_rest(factory, rest)["optimizer"]))
-        rest = {**_rest(factory, rest), **{k: v for k, v in own.items() if k in theirs.defaults and k != "lr"}}
+        rest = {
+            **_rest(factory, rest),
+            **{k: v for k, v in own.items() if k in theirs.defaults and k != "lr"},
+        }
     return _group(factory, rows, {**hyper, **own}, rest, **given)
+
+
+def _pairs(params: Any, names: Any, at: int) -> Named:
+    if isinstance(params, nn.Module):
+        raise TypeError(f"the 'params' of a group are a {type(params).__name__}: pass its named_parameters(); to route "
+                        "by role, pass the whole model in place of groups")  # fmt: skip
+    items = [params] if isinstance(params, Tensor) else _listed(params, "a param group")
+    if not items and isinstance(params, Iterator):
+        raise ValueError("the 'params' of a group are a generator that was already consumed: "
+                         "pass list(model.parameters())")  # fmt: skip
+    return named(items, at) if names is None else list(zip(names, [_tensor(p) for p in items], strict=True))
 
 
 def _tensor(item: Any) -> Any:
@@ -99,10 +166,11 @@ Row = tuple[str, Tensor, str, Any, str]  # name, tensor, role, view, "main" | "r
 
 
 def _of_module(factory: Factory, module: nn.Module, overrides: Mapping[str, str] | None) -> list[Row]:
+    for name, p in module.named_parameters():
+        check_parameter(name, p)  # before anybody asks it for its shape
     rows = [
         (a.name, a.parameter, a.role.kind, a.view, a.to)
         for a in route(module, matrix=factory.matrix, overrides=overrides)
-        if a.parameter.requires_grad or factory.rest is None or a.to == "rest"
     ]
     if not rows:
         raise ValueError(f"{factory.name} got a {type(module).__name__} without parameters")
@@ -120,31 +188,44 @@ def _bare(factory: Factory, pairs: Named) -> list[Row]:
 def _group(
     factory: Factory, rows: list[Row], hyper: dict[str, Any], rest: Mapping[str, Any] | None, **extra: Any
 ) -> list[dict[str, Any]]:
-    """Rows with the same destination, view and role make one group."""
+    """Rows with the same destination, view and role make one group; no rows make one empty group, as in torch."""
     sheet = _sees_sheets(factory, hyper)
-    seen: dict[int, str] = {}
     groups: dict[Any, dict[str, Any]] = {}
     for name, p, role, view, to in rows:
         check_parameter(name, p)
-        if id(p) in seen:
-            raise ValueError(f"parameter {name!r} was given twice (also as {seen[id(p)]!r}): give each once")
-        seen[id(p)] = name
         view = str(view) if view is not None and (sheet and to != "rest") else None
         key = (to, view, role if factory.matrix or view else "")
         if key not in groups:
-            if to == "rest":
-                spec = dict(_rest(factory, rest))
-                theirs = factory_of(spec.pop("optimizer"))
-                full = theirs.checked(spec, f"rest group of {factory.name}")
-            else:
-                theirs, full = factory, factory.checked(hyper, factory.name)
-            groups[key] = {
-                "params": [], "param_names": [], **full, "optimizer": theirs.name, "step": 0, "view": view,
-                "role": key[2], "active": extra.get("active", True),
-            }  # fmt: skip
+            theirs, full = _hyperparameters(factory, hyper, rest if to == "rest" else None, to == "rest")
+            groups[key] = _blank(theirs, full, view, key[2], extra)
         groups[key]["params"].append(p)
         groups[key]["param_names"].append(name)
+        groups[key]["roles"][name] = role
+    if not rows:
+        return [_blank(*_hyperparameters(factory, hyper, None, False), None, "", extra)]
+    if factory.matrix:
+        refuse_flattened((name, p) for name, p, _, _, to in rows if to != "rest")
+    refuse_repeats(groups.values())
     return list(groups.values())
+
+
+def _hyperparameters(
+    factory: Factory, hyper: dict[str, Any], rest: Mapping[str, Any] | None, to_rest: bool
+) -> tuple[Factory, dict[str, Any]]:
+    if not to_rest:
+        return factory, factory.checked(hyper, factory.name)
+    spec = dict(_rest(factory, rest))
+    theirs = factory_of(spec.pop("optimizer"))
+    return theirs, theirs.checked(spec, f"rest group of {factory.name}")
+
+
+def _blank(
+    factory: Factory, full: dict[str, Any], view: Any, role: str, extra: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "params": [], "param_names": [], **full, "optimizer": factory.name, "step": 0, "view": view, "role": role,
+        "active": True, "roles": {}, **extra,
+    }  # fmt: skip
 
 
 def _sees_sheets(factory: Factory, hyper: dict[str, Any]) -> bool:
@@ -155,11 +236,17 @@ def _sees_sheets(factory: Factory, hyper: dict[str, Any]) -> bool:
 def check_parameter(name: str, p: Any) -> None:
     """Errors that name the parameter and the remedy."""
     if not isinstance(p, Tensor):
-        raise TypeError(f"{name!r} is a {type(p).__name__}, not a tensor: pass model.parameters() or the model itself")
+        raise TypeError(
+            f"{name!r} is a {type(p).__name__}, not a tensor: pass model.parameters() or the model itself"
+        )
+    if is_lazy(p):
+        raise ValueError(f"parameter {name!r} has no shape yet: run the lazy module on one batch first")
     if p.numel() == 0 and not hasattr(p, "device_mesh"):
         raise ValueError(f"parameter {name!r} is empty (shape {tuple(p.shape)}): leave it out")
     if not (p.is_floating_point() or p.is_complex()):
-        raise ValueError(f"parameter {name!r} has dtype {p.dtype}: only floating-point or complex tensors can descend")
+        raise ValueError(
+            f"parameter {name!r} has dtype {p.dtype}: only floating-point or complex tensors can descend"
+        )
     if not (p.is_leaf or p.retains_grad):
         raise ValueError(f"parameter {name!r} is not a leaf: optimize the tensor it was computed from")
 
@@ -172,5 +259,3 @@ def warn_clobbered(groups: list[dict[str, Any]], lrs: list[Any], was: list[Any])
     warnings.warn(f"every group now has lr={lrs[0]}, though {names} started with different ones {sorted(set(was))}: "
                   "a loop that writes one lr into all groups? Scale each group's own lr instead", stacklevel=3)  # fmt: skip
     return True
-
-

@@ -5,7 +5,7 @@ Off, and free, until ``opt.metrics(on=True)``; then every step keeps a copy of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -28,35 +28,44 @@ class Metrics:
 
 
 @contextmanager
-def watch(metrics: Metrics | None, lanes: Sequence[Lane]) -> Iterator[None]:
+def watch(metrics: Metrics | None, lanes: Sequence[Lane], gradients: Mapping[str, Tensor]) -> Iterator[None]:
     """Measure the step that runs inside."""
     if metrics is None:
         yield
         return
     before = [[leaf.param.detach().clone() for leaf in lane.leaves] for lane in lanes]
-    grads = [[leaf.grad for leaf in lane.leaves] for lane in lanes]
     probes: list[tuple[Any, str]] = []
     for lane in lanes:
-        names = [n for stage in lane.stages for s in stage.steps for n, slot in s.slots.items() if slot.kind == "probe"]
+        names = [
+            n
+            for stage in lane.stages
+            for s in stage.steps
+            for n, slot in s.slots.items()
+            if slot.kind == "probe"
+        ]
         for leaf in lane.leaves:
             leaf.probes = {n: torch.zeros((), dtype=torch.float64) for n in names}
             probes += [(leaf, n) for n in names]
     yield
     metrics.rows.clear()
-    for lane, olds, gs in zip(lanes, before, grads, strict=True):
-        for leaf, old, g in zip(lane.leaves, olds, gs, strict=True):
-            row = metrics.rows.setdefault(leaf.role or "all", dict.fromkeys(("n", "update", "weight", "grad"), 0.0))
+    for lane, olds in zip(lanes, before, strict=True):
+        for leaf, old in zip(lane.leaves, olds, strict=True):
+            row = metrics.rows.setdefault(
+                leaf.role or "all", dict.fromkeys(("n", "update", "weight", "grad"), 0.0)
+            )
             row["n"] += leaf.numel
             row["update"] += _square(leaf.param.detach() - old)
             row["weight"] += _square(old)
-            row["grad"] += 0.0 if g is None else _square(g)
+            row["grad"] += _square(gradients[leaf.name])
     metrics.clipped = [float(leaf.probes[n]) for leaf, n in probes]
     for leaf, _ in probes:
         leaf.probes = {}
 
 
 def _square(t: Tensor) -> float:
-    return float(torch.linalg.vector_norm(t.double() if not t.is_complex() else torch.view_as_real(t).double()) ** 2)
+    return float(
+        torch.linalg.vector_norm(t.double() if not t.is_complex() else torch.view_as_real(t).double()) ** 2
+    )
 
 
 def read(optimizer: Optimizer, on: bool | None) -> dict[str, Any]:

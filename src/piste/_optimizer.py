@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from . import _checkpoint, _groups, _metrics, _views
 from ._factory import Factory
-from ._leaf import Leaf, make_slot, slot_shapes
+from ._leaf import Leaf
 from ._plan import make_lane, run
 from ._registry import register
 from ._routing import matrix_view
@@ -54,12 +54,12 @@ class Optimizer(torch.optim.Optimizer):
             raise TypeError("piste.Optimizer is made by @piste.optimizer: use piste.AdamW(...) or your own factory")
         engine = {k: kwargs.pop(k, v) for k, v in _ENGINE.items()}
         hyper = _bind(self.factory, args, kwargs)
-        self.factory.checked(hyper, self.factory.name)
+        hyper = self.factory.checked(hyper, self.factory.name, also=_ENGINE)
         self._set_engine(engine)
         groups = _groups.make_groups(self.factory, params, hyper, engine["rest"], engine["overrides"])
         self._rest = engine["rest"]
         self._hyper = hyper
-        super().__init__(groups, dict(self.factory.checked(hyper, self.factory.name)))
+        super().__init__(groups, hyper)
 
     def _set_engine(self, engine: Mapping[str, Any]) -> None:
         if engine["guard"] not in (None, "skip", "raise"):
@@ -70,6 +70,7 @@ class Optimizer(torch.optim.Optimizer):
         self.fused, self.seed = bool(engine["fused"]), int(engine["seed"])
         self.schedules: dict[str, Callable[[int], Any]] = {}
         self.skipped_steps = 0
+        self._roles: dict[str, str] = {}  # of each parameter, by name: what metrics are gathered by
         self._metrics: _metrics.Metrics | None = None
         self._leaves: list[list[Leaf]] | None = None
         self._first_lrs: list[Any] = []
@@ -85,38 +86,32 @@ class Optimizer(torch.optim.Optimizer):
         else:
             count = sum(len(g["params"]) for g in self.param_groups)
             groups = _groups.complete(self.factory, group, self._hyper, self._rest, count)
-        for made in groups:
-            self._add(made)
+        _groups.refuse_repeats([*self.param_groups, *groups])
+        states = [_checkpoint.new_states(_chain_of(g), _leaves_of(g, {}, {})) for g in groups]  # it may refuse
+        for made, values in zip(groups, states, strict=True):
+            self._add(made, values)
 
-    def _add(self, group: dict[str, Any]) -> None:
-        known = {n for g in self.param_groups for n in g["param_names"]}
-        clash = [n for n in group["param_names"] if n in known]
-        if clash:
-            raise ValueError(f"a parameter named {clash[0]!r} is already optimized: give the new one its own name")
-        chain = _groups.factory_of(group["optimizer"]).chain(**group)
-        leaves = _leaves_of(group, {})
-        made = [_new_state(chain, leaf) for leaf in leaves]  # before torch keeps anything: it may refuse
+    def _add(self, group: dict[str, Any], states: list[dict[str, Any]]) -> None:
+        self._roles.update(group.pop("roles", {}))
         names, defaults = group.pop("param_names"), self.defaults
         self.defaults = {}  # the group is complete: another optimizer's defaults must not leak into it
         try:
             _add_param_group(self, {**group, "params": list(zip(names, group["params"], strict=True))})
         finally:
             self.defaults = defaults
-        for leaf, state in zip(leaves, made, strict=True):
-            self.state[leaf.param] = state
-        _share(chain, [self.state[leaf.param] for leaf in leaves])
+        self.state.update(zip(group["params"], states, strict=True))
         self._leaves = None
         self._first_lrs = [float(g["lr"]) for g in self.param_groups]
 
     def leaves(self) -> list[list[Leaf]]:
         """The parameters with their states, by group."""
         if self._leaves is None:
-            self._leaves = [_leaves_of(g, self.state) for g in self.param_groups]
+            self._leaves = [_leaves_of(g, self.state, self._roles) for g in self.param_groups]
         return self._leaves
 
     def chains(self) -> list[Chain]:
         """Each group's chain with today's hyperparameters."""
-        return [_groups.factory_of(g["optimizer"]).chain(**g) for g in self.param_groups]
+        return [_chain_of(g) for g in self.param_groups]
 
     @classmethod
     def chain(cls, *args: Any, **hyper: Any) -> Chain:
@@ -164,11 +159,11 @@ class Optimizer(torch.optim.Optimizer):
                 if leaf.name in gradients:
                     live.setdefault(leaf.state["step"] + 1, []).append(leaf)
             for step, members in live.items():
-                _fill_weights(chain, members)
+                _checkpoint.settle(chain, members)
                 lanes.append(make_lane(members, chain, step))
                 started.append((group, members))
         given = Pass(gradients, {"loss": loss, **multipass.extras}, self.compile, self.seed, self.fused)
-        with _metrics.watch(self._metrics, lanes):
+        with _metrics.watch(self._metrics, lanes, gradients):
             run(lanes, given, lambda *meeting: meet(multipass, *meeting))
         for group, members in started:
             for leaf in members:
@@ -222,9 +217,12 @@ class Optimizer(torch.optim.Optimizer):
         _checkpoint.load(self, state_dict)
 
     def __getstate__(self) -> dict[str, Any]:
-        own = {k: v for k, v in self.__dict__.items() if not k.startswith("_optimizer_") and k != "_leaves"}
-        own.pop("_zero_grad_profile_name", None)
-        return own
+        # left behind: hooks, and what schedulers and Accelerate wrap around this instance's methods (it writes into it)
+        return {
+            k: v for k, v in self.__dict__.items()
+            if not k.startswith("_optimizer_") and k not in ("_leaves", "_zero_grad_profile_name")
+            and not callable(getattr(type(self), k, None))
+        }  # fmt: skip
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._leaves = None
@@ -256,39 +254,16 @@ def _bind(factory: Factory, args: tuple[Any, ...], kwargs: dict[str, Any]) -> di
     return {**hyper, **kwargs}
 
 
-def _leaves_of(group: Mapping[str, Any], state: Mapping[Any, Any]) -> list[Leaf]:
-    view, role = group.get("view"), group.get("role", "")
+def _chain_of(group: Mapping[str, Any]) -> Chain:
+    return _groups.factory_of(group["optimizer"]).chain(**group)
+
+
+def _leaves_of(group: Mapping[str, Any], state: Mapping[Any, Any], roles: Mapping[str, str]) -> list[Leaf]:
+    view, other = group["view"], group["role"]
     return [
-        Leaf(name, p, state[p] if p in state else {}, matrix_view(view, p.dim()) if view else None, role=role)
+        Leaf(name, p, state.get(p, {}), matrix_view(view, p.dim()) if view else None, role=roles.get(name) or other)
         for name, p in zip(group["param_names"], group["params"], strict=True)
     ]
-
-
-def _new_state(chain: Chain, leaf: Leaf) -> dict[str, Any]:
-    """All slots, before the first step, so that every rank and every checkpoint has the same keys."""
-    state: dict[str, Any] = {"step": -1 if chain.primes else 0}
-    for name, (slot, shape, hyper) in slot_shapes(chain, leaf).items():
-        if slot.kind != "probe":
-            state[name] = make_slot(slot, shape, hyper, leaf)
-    return state
-
-
-def _share(chain: Chain, states: list[dict[str, Any]]) -> None:
-    """A shared scalar is one tensor, placed in the state of each parameter of the group."""
-    for name, slot, _ in chain.slots():
-        if slot.shared and states:
-            for state in states[1:]:
-                if name in state and name in states[0]:
-                    state[name] = states[0][name]
-
-
-def _fill_weights(chain: Chain, leaves: list[Leaf]) -> None:
-    """Copies of the weights are taken at the parameter's own first step: a checkpoint may be loaded before it."""
-    names = [name for name, slot, _ in chain.slots() if slot.kind == "weights"]
-    for leaf in leaves if names else []:
-        if leaf.state["step"] <= 0:
-            for name in names:
-                leaf.write(name, leaf.real(leaf.param.detach()))
 
 
 def _apply_schedule(optimizer: Optimizer, key: str, schedule: Callable[[int], Any]) -> None:
