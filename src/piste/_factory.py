@@ -129,7 +129,8 @@ def _one(who: str, key: str, value: Any, default: float) -> Any:
         hint = " (a function of the step goes into opt.schedules)" if callable(value) else (
             " (without quotes; YAML reads 1e-3 as text, 1.0e-3 as a number)" if isinstance(value, str) else "")  # fmt: skip
         raise TypeError(f"{who}: {key} must be {kind}, got {value!r}{hint}")
-    _check_range(who, key, value)
+    if value != default:  # a default may stand for "not given", such as a beta of -1
+        _check_range(who, key, value)
     if isinstance(default, float):
         return float(value)
     if value != int(value) or value < 0:

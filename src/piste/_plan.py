@@ -24,7 +24,7 @@ from torch import Tensor
 
 from . import _sharding as sharding
 from ._leaf import Leaf
-from ._program import Step, build, element, resolve, sum_key
+from ._program import Step, build, element, priming, resolve, sum_key
 from ._stages import Pass, run_flat, run_sheet
 from ._transform import Chain
 
@@ -43,10 +43,10 @@ class Stage:
 
 
 @functools.lru_cache(maxsize=4096)
-def plan(structure: tuple[Any, ...]) -> tuple[Stage, ...]:
-    """The stages of a structure, made once."""
+def plan(structure: tuple[Any, ...], primes: bool = False) -> tuple[Stage, ...]:
+    """The stages of a structure, made once. ``primes``: those of step 0, which sets the chain up and writes no weights."""
     cut: list[tuple[str, list[Step]]] = []
-    for step in build(structure):
+    for step in priming(build(structure)) if primes else build(structure):
         if step.transform.room == "oracle":
             continue  # it has run already: it gave the gradients
         kind = "search" if step.transform.room == "search" else "tree" if step.scope == "tree" else (
@@ -54,7 +54,8 @@ def plan(structure: tuple[Any, ...]) -> tuple[Stage, ...]:
         if not cut or cut[-1][0] != kind or kind in ("tree", "search") or step.tree_sums:
             cut.append((kind, []))
         cut[-1][1].append(step)
-    return tuple(Stage(tuple(s), k, i == len(cut) - 1, (structure, i)) for i, (k, s) in enumerate(cut))
+    end = None if primes else len(cut) - 1
+    return tuple(Stage(tuple(s), k, i == end, (structure, primes, i)) for i, (k, s) in enumerate(cut))
 
 
 @dataclass
@@ -68,7 +69,7 @@ class Lane:
     stages: tuple[Stage, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.stages = plan(self.structure)
+        self.stages = plan(self.structure, self.step == 0)
 
 
 def make_lane(leaves: list[Leaf], chain: Chain, step: int) -> Lane:
@@ -103,6 +104,8 @@ def run_lane(lane: Lane, given: Pass) -> Generator[Meeting, Any, None]:
         else:
             us = run_sheet(stage, lane, us, given, sums)
     last = lane.stages[-1] if lane.stages else None
+    if lane.step == 0:
+        return
     if last is None or last.kind in ("tree", "search"):
         for leaf, u in zip(lane.leaves, us, strict=True):
             leaf.write_param(leaf.real(leaf.param) + u)

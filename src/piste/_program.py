@@ -52,11 +52,12 @@ def resolve(chain: Chain, step: int, numbers: list[Any]) -> tuple[Any, ...]:
 class Step:
     """One part of a structure, with the places of its numbers and the full names of its slots."""
 
-    __slots__ = ("transform", "prefix", "hyper", "held", "slots", "scope", "inputs", "sheet")
+    __slots__ = ("transform", "prefix", "hyper", "held", "slots", "scope", "inputs", "sheet", "mute")
 
     def __init__(self, row: tuple[Any, ...], prefix: str, places: Iterator[int]) -> None:
         t: Transform = row[0]
         self.transform, self.prefix = t, prefix
+        self.mute = False  # whether its slots are left as they are
         values = row[1 : 1 + len(t.hyper)]
         self.hyper = [
             (name, next(places) if value is NUMBER else None, value)
@@ -76,6 +77,10 @@ class Step:
         self.sheet = sees_sheet(self.scope, self.slots.values(), t.sums.values())
 
     @property
+    def primes(self) -> bool:
+        return self.transform.primes or any(s.primes for steps in self.held.values() for s in steps)
+
+    @property
     def tree_sums(self) -> dict[str, Sum]:
         return {n: s for n, s in self.transform.sums.items() if s.over == "tree"}
 
@@ -87,6 +92,20 @@ def build(structure: tuple[Any, ...], prefix: str = "", places: Iterator[int] | 
     """The steps of a structure. Places count the numbers in the order :func:`resolve` appended them."""
     places = iter(range(1 << 30)) if places is None else places
     return tuple(Step(row, prefix, places) for row in structure)
+
+
+def priming(steps: Sequence[Step]) -> Sequence[Step]:
+    """What runs at step 0: a chain up to its last priming part, and only priming parts write their slots."""
+    last = max(i for i, step in enumerate(steps) if step.primes)
+    _mute(steps)
+    return steps[: last + 1]
+
+
+def _mute(steps: Sequence[Step]) -> None:
+    for step in steps:
+        step.mute = not step.transform.primes
+        for held in step.held.values():
+            _mute(held)
 
 
 class Frame:
@@ -123,7 +142,7 @@ class Held:
     def turn(self, **carry: Callable[[Tensor], Tensor]) -> None:
         """When the basis turns: map every slot of the given kinds (``moment=rotate, square=permute``)."""
         for step in self._steps:
-            for name, slot in step.slots.items():
+            for name, slot in step.slots.items() if not step.mute else ():
                 value = self._frame.slots.get(name)
                 if slot.kind in carry and value is not None:
                     self._frame.write(name, carry[slot.kind](value))
@@ -153,7 +172,7 @@ def call(step: Step, u: Tensor, frame: Frame, numbers: Sequence[Any]) -> Tensor:
         return out
     u, *new = out
     for name, value in zip(t.slots, new, strict=True):
-        if value is None:
+        if value is None or step.mute:
             continue
         name = step.prefix + name
         if step.slots[name].kind == "probe" and frame.slots.get(name) is None:
@@ -166,9 +185,9 @@ def call(step: Step, u: Tensor, frame: Frame, numbers: Sequence[Any]) -> Tensor:
 
 
 def summed(step: Step, name: str, u: Tensor, frame: Frame) -> Any:
-    """A declared sum: tree sums were made before the stage, the others are reduced here."""
+    """A declared sum: those over the tree were made before the stage, the others are reduced here."""
     rule = step.transform.sums[name]
-    if rule.over == "tree":
+    if sum_key(step, name) in frame.env:
         return frame.env[sum_key(step, name)]
     value = element(rule, u, frame.env)
     if rule.over == "tensor":
@@ -183,4 +202,4 @@ def element(rule: Sum, u: Tensor, env: Mapping[str, Any]) -> Tensor:
 
 
 def sum_key(step: Step, name: str) -> tuple[str, str, str]:
-    return ("tree", step.prefix + step.transform.name, name)
+    return ("sum", step.prefix + step.transform.name, name)

@@ -103,6 +103,9 @@ def largest(fn: Callable[..., Any], over: str = "tensor") -> Sum:
     return Sum(fn, over, "max")
 
 
+_STATIC = (int, bool, str, "int", "bool", "str")  # annotations of hyperparameters that shape the plan
+
+
 class Transform:
     """A declared pure function; calling it with hyperparameters gives a :class:`Part` of a chain."""
 
@@ -119,12 +122,13 @@ class Transform:
         primes: bool,
         normalizes: bool = False,
         clips: bool = False,
+        invariant: tuple[str, ...] = (),
     ) -> None:
         functools.update_wrapper(self, fn)
         self.fn, self.name = fn, fn.__name__
         self.room, self.scope, self.slots, self.sums = room, scope, slots, sums
         self.holds, self.provides, self.primes = holds, provides, primes
-        self.normalizes, self.clips = normalizes, clips
+        self.normalizes, self.clips, self.invariant = normalizes, clips, invariant
         self.view_fn: Callable[..., Any] | None = None
         self.view_asks: tuple[str, ...] = ()
         parameters = list(inspect.signature(fn).parameters.values())
@@ -133,7 +137,7 @@ class Transform:
         hyper = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
         self.hyper = tuple(p.name for p in hyper)
         self.defaults = {p.name: p.default for p in hyper if p.default is not p.empty}
-        self.static = frozenset(p.name for p in hyper if str(p.annotation) in ("int", "bool", "str", "<class 'int'>"))
+        self.static = frozenset(p.name for p in hyper if p.annotation in _STATIC)
         self._check()
 
     def _check(self) -> None:
@@ -323,6 +327,8 @@ def _check_chain(c: Chain) -> None:
             wrong = [p.transform.name for p in held.parts if p.transform.room != "direction"]
             if wrong:
                 raise ValueError(f"{name} holds {', '.join(wrong)}: only direction transforms can be held")
+            if held.whole_tree:
+                raise ValueError(f"{name} holds {held}, of which a part looks at the whole tree: put it in front")
     for room in ("oracle", "length", "point"):
         same = [p.transform.name for p in c.parts if p.transform.room in (room, "search" if room == "length" else room)]
         if len(same) > 1:
@@ -364,6 +370,7 @@ def transform(
     primes: bool = False,
     normalizes: bool = False,
     clips: bool = False,
+    invariant: tuple[str, ...] = (),
     **slots: Slot,
 ) -> Any:
     """Declare a transform (see the module's docstring); registers it.
@@ -372,14 +379,15 @@ def transform(
     matrix) or "tree" (everything, as one vector). ``sums``: name -> :func:`total`/:func:`mean`/:func:`largest`.
     ``holds``: names of chains it runs inside. ``primes``: the first gradient only sets it up: at step 0 nothing but its
     own slots is written. ``normalizes``: its result has one size, whatever came in; ``clips``: it bounds the size (a
-    chain that does the latter after the former draws a warning).
+    chain that does the latter after the former draws a warning). ``invariant``: what `piste.laws` is to check, of "sign"
+    (f(-g) = -f(g)), "scale" (f(cg) = f(g)) and "transpose" (f(gᵀ) = f(g)ᵀ).
     Errors (TypeError) name the transform and the unknown name.
     """
 
     def declare(fn: Callable[..., Any]) -> Transform:
         declared = Transform(
             fn, room=room, scope=scope, slots=dict(slots), sums=dict(sums or {}), holds=holds, provides=provides,
-            primes=primes, normalizes=normalizes, clips=clips,
+            primes=primes, normalizes=normalizes, clips=clips, invariant=invariant,
         )  # fmt: skip
         kind = room if room in ("oracle", "search") else "transform"
         register(kind, fn.__name__, declared, ("closure",) if kind != "transform" else ())

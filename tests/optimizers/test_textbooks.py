@@ -10,14 +10,14 @@ import pytest
 import torch
 
 import piste
-from optimizers.trajectories import SHAPES, distance, follow, problem, start
+from optimizers.trajectories import FULL_RANK, SHAPES, distance, follow, problem, start
 
 DIRECT = [e.name for e in piste.registry("optimizer") if e.module.startswith("piste.") and not e.needs]
 # where the textbook differs by design, or needs well-posed matrices: see its docstring
 SPECIAL = {
     "Muon": dict(shapes=[(6, 6), (8, 4), (4, 8)], tolerance=0.05, hyper={}),  # ours iterates in bf16
-    "Shampoo": dict(shapes=[(6, 6), (5, 5), (4,)], tolerance=1e-9, hyper={"momentum": 0.9, "precondition_frequency": 3}),
-    "SOAP": dict(shapes=[(6, 6), (5, 5), (4,)], tolerance=1e-10, hyper={"precondition_frequency": 3}),
+    "Shampoo": dict(shapes=FULL_RANK, tolerance=1e-9, hyper={"momentum": 0.9, "precondition_frequency": 3}),
+    "SOAP": dict(shapes=FULL_RANK, tolerance=1e-10, hyper={"precondition_frequency": 3}),
 }
 
 

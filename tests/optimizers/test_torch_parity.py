@@ -36,7 +36,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("ours, theirs, hyper, extra", CASES, ids=lambda v: v.__name__ if callable(v) else None)
+@pytest.mark.parametrize(
+    "ours, theirs, hyper, extra", CASES, ids=lambda v: v.__name__ if callable(v) else None
+)
 @pytest.mark.parametrize("fused", [True, False], ids=["kernel", "transforms"])
 def test_equal_to_torch(ours, theirs, hyper, extra, fused):
     """30 steps on fixed gradients; `fused` is whether torch's own kernel may stand in for the transforms."""

@@ -6,10 +6,12 @@ import torch
 from torch import Tensor
 
 SHAPES = [(5, 5), (7, 3), (3, 7), (6,), (1,), ()]
-SQUARE = [(6, 6), (5, 5)]
+FULL_RANK = [(6, 6), (5, 5), (4,)]  # what parity of matrix methods needs: a null space is arbitrary
 
 
-def problem(shapes: list[tuple[int, ...]], steps: int, seed: int = 0) -> tuple[list[Tensor], list[list[Tensor]]]:
+def problem(
+    shapes: list[tuple[int, ...]], steps: int, seed: int = 0
+) -> tuple[list[Tensor], list[list[Tensor]]]:
     """Starting weights, and the gradients of every step, in float64."""
     make = torch.Generator().manual_seed(seed)
     params = [torch.randn(s, generator=make, dtype=torch.float64) for s in shapes]
@@ -21,7 +23,9 @@ def start(params: list[Tensor]) -> list[torch.nn.Parameter]:
     return [torch.nn.Parameter(p.clone()) for p in params]
 
 
-def follow(optimizer: torch.optim.Optimizer, live: list[torch.nn.Parameter], grads: list[list[Tensor]]) -> list[Tensor]:
+def follow(
+    optimizer: torch.optim.Optimizer, live: list[torch.nn.Parameter], grads: list[list[Tensor]]
+) -> list[Tensor]:
     """Take one step per row of gradients; the weights at the end."""
     for row in grads:
         for p, g in zip(live, row, strict=True):

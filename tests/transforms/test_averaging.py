@@ -78,7 +78,11 @@ FREE = [
     (piste.ScheduleFreeSGD, schedulefreesgd, {"lr": 0.3}),
     (piste.ScheduleFreeSGD, schedulefreesgd, {"lr": 0.3, "warmup_steps": 7, "weight_decay": 0.1, "r": 1.0}),
     (piste.ScheduleFreeAdamW, schedulefreeadamw, {}),
-    (piste.ScheduleFreeAdamW, schedulefreeadamw, {"warmup_steps": 7, "weight_decay": 0.1, "weight_lr_power": 1.0}),
+    (
+        piste.ScheduleFreeAdamW,
+        schedulefreeadamw,
+        {"warmup_steps": 7, "weight_decay": 0.1, "weight_lr_power": 1.0},
+    ),
 ]
 
 

@@ -12,3 +12,5 @@ from .rmsprop import RMSProp as RMSProp
 from .schedulefree import ScheduleFreeAdamW as ScheduleFreeAdamW
 from .schedulefree import ScheduleFreeSGD as ScheduleFreeSGD
 from .sgd import SGD as SGD
+from .shampoo import Shampoo as Shampoo
+from .soap import SOAP as SOAP

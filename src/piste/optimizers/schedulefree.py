@@ -17,7 +17,9 @@ def _warmed(lr: Any, steps: int) -> Any:
 
 def _averages(name: str, momentum: Any) -> None:
     if momentum == 0:
-        raise ValueError(f"{name} must be positive: the averaged weights are recovered from it (0.9 is the default)")
+        raise ValueError(
+            f"{name} must be positive: the averaged weights are recovered from it (0.9 is the default)"
+        )
 
 
 @optimizer
@@ -80,4 +82,6 @@ def ScheduleFreeAdamW(
     _averages("ScheduleFreeAdamW: betas[0]", beta1)
     rate = _warmed(lr, warmup_steps)
     rule = scale_by_adam(inner_momentum, beta2, eps) if inner_momentum else scale_by_debiased_rms(beta2, eps)
-    return chain(rule, decay_weights(weight_decay), descend(rate), schedule_free(rate, beta1, r, weight_lr_power))
+    return chain(
+        rule, decay_weights(weight_decay), descend(rate), schedule_free(rate, beta1, r, weight_lr_power)
+    )

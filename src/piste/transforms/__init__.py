@@ -1,5 +1,6 @@
 """The vocabulary: pure functions of one tensor, by theme."""
 
+from .adaptive import debias_adam as debias_adam
 from .adaptive import scale_by_adagrad as scale_by_adagrad
 from .adaptive import scale_by_adam as scale_by_adam
 from .adaptive import scale_by_adamax as scale_by_adamax
@@ -8,6 +9,7 @@ from .adaptive import scale_by_amsgrad as scale_by_amsgrad
 from .adaptive import scale_by_amsgrad_paper as scale_by_amsgrad_paper
 from .adaptive import scale_by_centered_rms as scale_by_centered_rms
 from .adaptive import scale_by_debiased_rms as scale_by_debiased_rms
+from .adaptive import scale_by_raw_adam as scale_by_raw_adam
 from .adaptive import scale_by_rms as scale_by_rms
 from .averaging import ema_weights as ema_weights
 from .averaging import lookahead as lookahead
@@ -16,8 +18,12 @@ from .averaging import swa as swa
 from .clipping import clip_by_global_norm as clip_by_global_norm
 from .clipping import clip_by_unit_norm as clip_by_unit_norm
 from .clipping import clip_by_value as clip_by_value
+from .decay import decay_new_weights as decay_new_weights
 from .decay import decay_weights as decay_weights
 from .decay import descend as descend
+from .kronecker import in_eigenbasis as in_eigenbasis
+from .kronecker import scale_by_shampoo as scale_by_shampoo
+from .layerwise import normalize_rms as normalize_rms
 from .layerwise import scale_by_trust_ratio as scale_by_trust_ratio
 from .momentum import ema as ema
 from .momentum import trace as trace

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .._transform import moment, square, transform
-from ._numbers import debias
+from ._numbers import debias, sqrt
 
 
 @transform(exp_avg=moment, exp_avg_sq=square)
@@ -23,6 +23,28 @@ def scale_by_adam(
     m = exp_avg.lerp(g, 1 - beta1)
     v = exp_avg_sq.lerp(g.square(), 1 - beta2)
     return debias(m, beta1, step) / (debias(v, beta2, step).sqrt() + eps), m, v
+
+
+@transform(exp_avg=moment, exp_avg_sq=square)
+def scale_by_raw_adam(g: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, *, beta1: float, beta2: float, eps: float) -> Any:
+    """Adam without its bias correction: u = m / (√v + ε). With :func:`debias_adam` behind, ε̂ of the paper's section 2.
+
+    Reference: "Adam: A Method for Stochastic Optimization", Diederik P. Kingma, Jimmy Ba, 2015,
+    https://arxiv.org/abs/1412.6980
+    """
+    m = exp_avg.lerp(g, 1 - beta1)
+    v = exp_avg_sq.lerp(g.square(), 1 - beta2)
+    return m / (v.sqrt() + eps), m, v
+
+
+@transform
+def debias_adam(u: Tensor, step: Any, *, beta1: float, beta2: float) -> Tensor:
+    """u √(1-β₂ᵗ) / (1-β₁ᵗ): Adam's two corrections as one factor on the step.
+
+    Reference: "Adam: A Method for Stochastic Optimization", Diederik P. Kingma, Jimmy Ba, 2015,
+    https://arxiv.org/abs/1412.6980
+    """
+    return u * (sqrt(1 - beta2**step) / (1 - beta1**step))
 
 
 @transform(exp_avg=moment, exp_avg_sq=square, max_exp_avg_sq=square)

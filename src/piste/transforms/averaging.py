@@ -13,7 +13,14 @@ from ._numbers import maximum, ratio, where
 
 @transform(room="delta", average=weights)
 def ema_weights(
-    u: Tensor, param: Tensor, step: Any, average: Tensor, *, decay: float = 0.999, start: int = 1, every: int = 1
+    u: Tensor,
+    param: Tensor,
+    step: Any,
+    average: Tensor,
+    *,
+    decay: float = 0.999,
+    start: int = 1,
+    every: int = 1,
 ) -> Any:
     """a ← βa + (1-β)(p + δ) at the steps start, start + every, ...; until the first of them a is p itself.
 

@@ -32,7 +32,7 @@ def clip_by_global_norm(u: Tensor, norm_sq: Tensor, clipped: Tensor | None, *, m
 
 @transform(clips=True, clipped=probe)
 def clip_by_value(u: Tensor, clipped: Tensor | None, *, max_value: float) -> Any:
-    """Every coordinate held to [-c, c], as ``torch.nn.utils.clip_grad_value_``: bounds heavy tails, turns the direction.
+    """Every coordinate held to [-c, c], as ``torch.nn.utils.clip_grad_value_``: it turns the direction.
 
     Reference: "Statistical Language Models Based on Neural Networks", Tomas Mikolov, 2012,
     https://www.fit.vut.cz/study/phd-thesis/283/

@@ -21,3 +21,13 @@ def decay_weights(u: Tensor, param: Tensor, *, weight_decay: float) -> Tensor:
 def descend(u: Tensor, *, lr: float) -> Tensor:
     """The step: δ = -ηu."""
     return -lr * u
+
+
+@transform(room="delta")
+def decay_new_weights(u: Tensor, param: Tensor, *, lr: float, weight_decay: float) -> Tensor:
+    """δ - ηλ(p + δ): decoupled decay of the weights the step leads to, as SOAP's authors have it.
+
+    Reference: "Decoupled Weight Decay Regularization", Ilya Loshchilov, Frank Hutter, 2019,
+    https://arxiv.org/abs/1711.05101
+    """
+    return u - lr * weight_decay * (param + u)

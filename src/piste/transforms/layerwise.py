@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .._transform import total, transform
+from .._transform import mean, total, transform
 
 
 @transform(sums={"param_sq": total(lambda param: param.square()), "update_sq": total(lambda u: u.square())})
@@ -19,3 +19,13 @@ def scale_by_trust_ratio(u: Tensor, param_sq: Tensor, update_sq: Tensor) -> Tens
     defined = (param_sq > 0) & (update_sq > 0)
     ratio = (param_sq / torch.where(defined, update_sq, 1.0)).sqrt()
     return u * torch.where(defined, ratio, 1.0)
+
+
+@transform(sums={"mean_sq": mean(lambda u: u.square())}, normalizes=True)
+def normalize_rms(u: Tensor, mean_sq: Tensor) -> Tensor:
+    """u divided by its root mean square over the tensor.
+
+    Reference: "SOAP: Improving and Stabilizing Shampoo using Adam", Nikhil Vyas, Depen Morwani, Rosie Zhao, Mujin Kwun,
+    Itai Shapira, David Brandfonbrener, Lucas Janson, Sham Kakade, 2024, https://arxiv.org/abs/2409.11321
+    """
+    return u / (mean_sq.sqrt() + 1e-30)

@@ -1,0 +1,44 @@
+"""Shampoo."""
+
+from __future__ import annotations
+
+from .._optimizer import optimizer
+from .._transform import Chain, chain
+from ..schedules import every
+from ..transforms.decay import decay_weights, descend
+from ..transforms.kronecker import scale_by_shampoo
+from ..transforms.momentum import ema
+
+
+@optimizer
+def Shampoo(
+    lr: float = 0.1,
+    momentum: float = 0.0,
+    eps: float = 1e-4,
+    weight_decay: float = 0.0,
+    precondition_frequency: int = 1,
+    max_precond_dim: int = 768,
+) -> Chain:
+    """AdaGrad with a full matrix for every axis in place of one rate per number.
+
+        g ← g + λp
+        L ← L + ggᵀ;   R ← R + gᵀg;   m ← μm + (1-μ)g
+        p ← p - η (L + εI)^(-1/4) m (R + εI)^(-1/4)           a vector: p - η (R + εI)^(-1/2) m
+
+    The statistics are sums, so the rate falls on its own, as Adagrad's. The roots are taken anew in the first step and
+    every ``precondition_frequency`` after it: take 10 to 100 when they dominate the step. lr is sensitive to the scale
+    of the gradients (grafting Adam's or SGD's length is the usual cure, see ``transforms.graft``); for a method that
+    needs no such care see :class:`SOAP`.
+
+    Differs from the paper: a tensor of more than two axes is preconditioned as a matrix [first axis, the others], and
+    an axis of length 1 has no factor. As in the authors' TensorFlow code, momentum averages the gradient before it is
+    preconditioned, and an axis longer than ``max_precond_dim`` keeps a diagonal only. Adding εI at the root is the
+    paper's L₀ = εI.
+
+    Reference: "Shampoo: Preconditioned Stochastic Tensor Optimization", Vineet Gupta, Tomer Koren, Yoram Singer, 2018,
+    https://arxiv.org/abs/1802.09568
+    """
+    decay = [decay_weights(weight_decay)] if weight_decay else []
+    inner = chain(ema(momentum)) if momentum else chain()
+    refresh = every(precondition_frequency, phase=1)
+    return chain(*decay, scale_by_shampoo(inner, eps, max_precond_dim, refresh), descend(lr))

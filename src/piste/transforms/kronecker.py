@@ -1,0 +1,142 @@
+"""Preconditioning a matrix on both sides, from statistics of its rows and columns.
+
+An axis of length 1 has nothing to precondition: it keeps no factor, so that a vector (one row) has one. Axes longer
+than a bound keep none either, or only a diagonal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._transform import basis, factor, square, transform
+from ..linalg.eigen import eigenbasis, orthogonal_iteration
+from ..linalg.roots import inverse_root
+
+
+def _axes(m: int, n: int) -> tuple[bool, bool]:
+    """Which sides have a factor; a single number counts as a column."""
+    return m > 1, n > 1 or m == 1
+
+
+def _short(side: int) -> Callable[[int, int, Mapping[str, Any]], bool]:
+    return lambda m, n, hyper: _axes(m, n)[side] and (m, n)[side] <= hyper["max_precond_dim"]
+
+
+def _long(side: int) -> Callable[[int, int, Mapping[str, Any]], bool]:
+    return lambda m, n, hyper: _axes(m, n)[side] and (m, n)[side] > hyper["max_precond_dim"]
+
+
+def _summed(h: Tensor | None, outer: Callable[[], Tensor]) -> Tensor | None:
+    return None if h is None else h + outer()
+
+
+@transform(
+    scope="tensor",
+    holds=("inner",),
+    L=factor("m m", when=_short(0)),
+    R=factor("n n", when=_short(1)),
+    L_root=factor("m m", when=_short(0)),
+    R_root=factor("n n", when=_short(1)),
+    L_diagonal=square("m", when=_long(0)),
+    R_diagonal=square("n", when=_long(1)),
+)
+def scale_by_shampoo(
+    g: Tensor, inner: Any, L: Tensor | None, R: Tensor | None, L_root: Tensor | None, R_root: Tensor | None,
+    L_diagonal: Tensor | None, R_diagonal: Tensor | None, *, eps: float, max_precond_dim: int, refresh: bool = True,
+) -> Any:  # fmt: skip
+    """L ← L + ggᵀ;  R ← R + gᵀg;  u = (L + εI)^(-1/2k) inner(g) (R + εI)^(-1/2k), k the number of factors.
+
+    ``inner`` is what is preconditioned (the gradient's average, say), while the statistics see g itself. The roots are
+    taken anew in the steps where ``refresh`` holds. An axis longer than ``max_precond_dim`` keeps its diagonal only.
+
+    Reference: "Shampoo: Preconditioned Stochastic Tensor Optimization", Vineet Gupta, Tomer Koren, Yoram Singer, 2018,
+    https://arxiv.org/abs/1802.09568
+    """
+    p = 2 * sum(_axes(*g.shape[-2:]))
+    L, R = _summed(L, lambda: g @ g.mT), _summed(R, lambda: g.mT @ g)
+    L_diagonal = _summed(L_diagonal, lambda: g.square().sum(-1, keepdim=True))
+    R_diagonal = _summed(R_diagonal, lambda: g.square().sum(-2, keepdim=True))
+    if refresh:
+        L_root, R_root = (None if h is None else inverse_root(h, p, eps) for h in (L, R))
+    u = inner(g)
+    u = u if L_root is None else L_root @ u
+    u = u if R_root is None else u @ R_root
+    for d in (L_diagonal, R_diagonal):
+        u = u if d is None else u * (d + eps) ** (-1 / p)
+    return u, L, R, L_root, R_root, L_diagonal, R_diagonal
+
+
+def _turning(side: int) -> Callable[[int, int, Mapping[str, Any]], bool]:
+    short = _short(side)
+    return lambda m, n, hyper: short(m, n, hyper) and (m > 1 or hyper["precondition_1d"])
+
+
+def _at_zero(step: int) -> bool:
+    return step == 0
+
+
+def _averaged(h: Tensor | None, outer: Tensor, beta: Any) -> Tensor | None:
+    return None if h is None else h + (1 - beta) * (outer - h)
+
+
+def _rotate(x: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
+    """leftᵀ x right, a missing side being the identity."""
+    x = x if left is None else left.mT @ x
+    return x if right is None else x @ right
+
+
+def _turned(h: Tensor | None, q: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    return (None, None) if h is None or q is None else orthogonal_iteration(h, q)
+
+
+def _permute(v: Tensor, rows: Tensor | None, columns: Tensor | None) -> Tensor:
+    if rows is not None:
+        v = torch.take_along_dim(v, rows.unsqueeze(-1).expand(v.shape), dim=-2)
+    return v if columns is None else torch.take_along_dim(v, columns.unsqueeze(-2).expand(v.shape), dim=-1)
+
+
+@transform(
+    scope="tensor",
+    holds=("rule",),
+    primes=True,
+    L=factor("m m", when=_turning(0)),
+    R=factor("n n", when=_turning(1)),
+    Q_L=basis("m m", when=_turning(0)),
+    Q_R=basis("n n", when=_turning(1)),
+)
+def in_eigenbasis(
+    u: Tensor, rule: Any, L: Tensor | None, R: Tensor | None, Q_L: Tensor | None, Q_R: Tensor | None, *,
+    beta: float, max_precond_dim: int = 10000, precondition_1d: bool = False, refresh: bool = True,
+    first: bool = _at_zero,  # type: ignore[assignment]
+) -> Any:  # fmt: skip
+    """Any rule, run in the eigenbasis of Shampoo's averaged statistics.
+
+        u ← Q_L rule(Q_Lᵀ u Q_R) Q_Rᵀ
+        L ← βL + (1-β)uuᵀ;   R ← βR + (1-β)uᵀu
+        where ``refresh`` holds: Q ← a step of orthogonal iteration towards the eigenbasis of L (of R)
+
+    When the basis turns the rule's moments are rotated with it, its squares permuted. The first gradient only makes
+    the bases. An axis longer than ``max_precond_dim`` keeps the identity, and so does a vector unless
+    ``precondition_1d``.
+
+    Reference: "SOAP: Improving and Stabilizing Shampoo using Adam", Nikhil Vyas, Depen Morwani, Rosie Zhao, Mujin Kwun,
+    Itai Shapira, David Brandfonbrener, Lucas Janson, Sham Kakade, 2024, https://arxiv.org/abs/2409.11321
+    """
+    L, R = _averaged(L, u @ u.mT, beta), _averaged(R, u.mT @ u, beta)
+    if first:
+        return u, L, R, *(None if h is None else eigenbasis(h) for h in (L, R))
+
+    def into(x: Tensor) -> Tensor:
+        return _rotate(x, Q_L, Q_R)
+
+    out = _rotate(rule(into(u), into=into), *(None if q is None else q.mT for q in (Q_L, Q_R)))
+    if not refresh:
+        return out, L, R, Q_L, Q_R
+    (new_L, rows), (new_R, columns) = _turned(L, Q_L), _turned(R, Q_R)
+    across = [None if q is None or new is None else q.mT @ new for q, new in ((Q_L, new_L), (Q_R, new_R))]
+    rule.turn(moment=lambda m: _rotate(m, *across), square=lambda v: _permute(v, rows, columns))
+    return out, L, R, new_L, new_R
