@@ -21,12 +21,12 @@ MODELS = {
         models.ResNet,
         {
             "*bias": "bias", "*bn?.weight": "norm", "*shortcut.1.weight": "norm", "fc.weight": "head",
-            "*": "conv",
+            "conv1.weight": "stem", "*": "conv",
         },
     ),
     "ResNet body": (
         lambda: models.ResNet(classes=None, depth=1),
-        {"*bias": "bias", "*bn?.weight": "norm", "*shortcut.1.weight": "norm", "*": "conv"},
+        {"*bias": "bias", "*bn?.weight": "norm", "*shortcut.1.weight": "norm", "conv1.weight": "stem", "*": "conv"},
     ),
     "tied GPT": (models.GPT, {"wte.weight": "tied", "wpe.weight": "position", **COMMON}),
     "untied GPT": (
@@ -40,7 +40,7 @@ MODELS = {
     "ViT": (
         models.ViT,
         {
-            "cls_token": "embedding", "pos_embed": "position", "patch.weight": "conv", "head.weight": "head",
+            "cls_token": "embedding", "pos_embed": "position", "patch.weight": "stem", "head.weight": "head",
             **COMMON,
         },
     ),
@@ -78,7 +78,7 @@ MODELS = {
     ),
     "convolutions": (
         lambda: nn.Sequential(
-            nn.Conv1d(4, 8, 3), nn.Conv2d(8, 8, 3, groups=8), nn.ConvTranspose2d(8, 6, 3), nn.Conv3d(6, 4, 2)
+            nn.ConvTranspose1d(4, 8, 3), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 6, 3), nn.Conv3d(6, 4, 2)
         ),
         {"*bias": "bias", "1.weight": "depthwise", "3.weight": "head", "*": "conv"},
     ),
@@ -226,7 +226,7 @@ def test_a_gated_unit_is_cut_in_two():
     ],
 )
 def test_convolutions_are_seen_as_out_by_in(conv, view):
-    role = roles(nn.Sequential(conv, nn.Conv2d(6, 3, 1)))["0.weight"]
+    role = roles(nn.Sequential(nn.Conv2d(3, 4, 1), conv, nn.Conv2d(6, 3, 1)))["1.weight"]
     assert (role.kind, role.view) == ("conv", view)
     shapes = matrix_view(role.view, conv.weight.ndim).shapes(conv.weight.shape)
     assert shapes[0][-2] == 6 // conv.groups
@@ -342,6 +342,27 @@ def test_an_adapter_by_name_needs_no_frozen_base():
 
     found = roles(nn.Sequential(Adapted(), nn.Linear(6, 2)))
     assert [found[f"0.{n}"].kind for n in ("weight", "lora_A", "lora_B")] == ["hidden", "lora", "lora"]
+
+
+def test_a_wrapped_base_keeps_its_place():
+    """PEFT's layout: the layer moves to `base_layer`, the factors beside it are modules in dictionaries."""
+
+    class Wrapped(nn.Module):
+        def __init__(self, base: nn.Linear):
+            super().__init__()
+            self.base_layer = base
+            self.lora_A = nn.ModuleDict({"default": nn.Linear(base.in_features, 2, bias=False)})
+            self.lora_B = nn.ModuleDict({"default": nn.Linear(2, base.out_features, bias=False)})
+
+    model = models.GPT(tied=False, kv_heads=2)
+    plain = roles(model)
+    for block in model.blocks:
+        block.attn.qkv = Wrapped(block.attn.qkv)
+        block.mlp.fc1 = Wrapped(block.mlp.fc1)
+    model.lm_head = Wrapped(model.lm_head)
+    found = roles(model)
+    assert {n.replace(".base_layer", ""): r for n, r in found.items() if "lora" not in n} == plain
+    assert {r.kind for n, r in found.items() if "lora" in n} == {"lora"}
 
 
 def test_a_parameter_without_shape_is_refused():

@@ -169,3 +169,12 @@ def test_flattened_parameters_are_refused_by_matrix_optimizers(flag):
         with pytest.raises(ValueError, match=r"'0\.weight' was flattened by FSDP1 .*FSDP2"):
             attempt()
     assert len(route(model, matrix=False)) == 6
+
+
+def test_a_stem_made_a_convolution_keeps_its_view():
+    plain = {a.name: a for a in route(models.ViT(), matrix=True)}["patch.weight"]
+    found = {a.name: a for a in route(models.ViT(), matrix=True, overrides={"patch.*": "conv"})}[
+        "patch.weight"
+    ]
+    assert (plain.to, found.to) == ("rest", "main")
+    assert found.view == plain.view == "o i h w -> o (i h w)"

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
-from piste._routing import explain_rows, render, route
+from piste._routing import MATRIX_ROLES, ROLES, MatrixView, explain_rows, render, route
 from piste._routing.table import fold
 from routing import models
 
@@ -75,3 +77,19 @@ def test_empty_columns_are_left_out_and_frozen_ones_marked():
     assert "lr" not in text.split("\n")[0].split()
     assert sum("frozen; " in line for line in text.split("\n")) == 2
     assert render([]) == "no parameters"
+
+
+def test_the_documented_roles_are_the_roles():
+    page = (Path(__file__).parents[2] / "docs" / "routing.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| `(\w+)` \| (.*) \| (yes|no) \|$", page, re.MULTILINE)
+    assert {kind: meaning for kind, meaning, _ in lines} == ROLES
+    assert {kind for kind, _, answer in lines if answer == "yes"} == MATRIX_ROLES
+
+
+def test_the_documented_views_are_views():
+    page = (Path(__file__).parents[2] / "docs" / "routing.md").read_text(encoding="utf-8")
+    views = re.findall(r"`([^`]*->[^`]*)` \|$", page, re.MULTILINE)
+    assert len(views) == 9
+    for view in views:
+        text = view.replace("\\|", "|")
+        assert str(MatrixView.parse(text)) == text

@@ -35,6 +35,7 @@ ROLES = {
     "qkv": "fused query, key and value projection, seen as its blocks",
     "heads": "one matrix per attention head",
     "conv": "a convolution, seen as [out, in · window], per group if it is grouped",
+    "stem": "the first layer, if it is a convolution: it reads pixels or samples",
     "experts": "a stack of matrices, one per expert",
     "router": "scores the experts",
     "depthwise": "a convolution with one input channel per filter: windows, not a matrix",
@@ -82,6 +83,17 @@ class Survey:
     doubts: list[tuple[str, str]]
 
 
+@dataclass(frozen=True)
+class Places:
+    """Ids of what is known by its surroundings: owners of outputs (with the reason), of routers and of the stem, and
+    the parameters that are factors of an adapter."""
+
+    heads: dict[int, str]
+    routers: frozenset[int]
+    factors: frozenset[int]
+    stem: int | None
+
+
 def roles(module: nn.Module) -> dict[str, Role]:
     """The role of every parameter of ``module`` under its name in ``named_parameters()``."""
     return survey(module).roles
@@ -96,11 +108,13 @@ def survey(module: nn.Module) -> Survey:
             raise ValueError(f"parameter '{site.name}' has no shape yet: run one forward pass before routing")
         owners[id(site.parameter)].append(site)
     tied = {key for key, group in owners.items() if len({is_table(s) for s in group}) == 2}
-    routers = frozenset(id(s.owner) for s in sites if (layer := layer_of(s.owner)) and _is_router(s, layer))
-    outputs = find_outputs(
-        module, sites, frozenset(id(s.owner) for key in tied for s in owners[key]), routers
-    )
+    layers = [(s, layer) for s in sites if (layer := layer_of(s.owner)) and not is_table(s)]
+    routers = frozenset(id(s.owner) for s, layer in layers if _is_router(s, layer))
+    ends = frozenset(id(s.owner) for key in tied for s in owners[key])
+    outputs = find_outputs(module, sites, ends, routers)
     factors = frozenset().union(*(found[1] for m in module.modules() if (found := adapter(m))))
+    stem = id(layers[0][0].owner) if layers and layers[0][1].form == "conv" else None
+    places = Places(outputs.heads, routers, factors, stem)
     first = {group[0].name: group[0] for group in owners.values()}
     doubts = [(s.name, why) for s in first.values() if (why := outputs.doubt(s))]
     result: dict[str, Role] = {}
@@ -110,19 +124,19 @@ def survey(module: nn.Module) -> Survey:
             others = ", ".join(f"'{s.name}'" for s in group[1:])
             result[name] = Role("tied", None, f"the same parameter as {others}")
             continue
-        role = _role(site, outputs.heads, factors, routers)
+        role = _role(site, places)
         if role.kind == "qkv" and role.blocks is None:
             doubts.append((name, role.reason))
         result[name] = role
     return Survey(result, first, doubts)
 
 
-def _role(site: Site, heads: dict[int, str], factors: frozenset[int], routers: frozenset[int]) -> Role:
+def _role(site: Site, places: Places) -> Role:
     """The rules in order of certainty: size, adapters, types, place in the tree; names only break ties."""
     shape, owner = site.parameter.shape, site.owner
     if site.parameter.numel() == 1:
         return Role("scalar", None, "a single number")
-    if site.parameter.ndim > 1 and (id(site.parameter) in factors or "lora" in site.name.lower()):
+    if site.parameter.ndim > 1 and (id(site.parameter) in places.factors or "lora" in site.name.lower()):
         return Role(
             "lora", None, "a low-rank factor: the map is the product, so a factor has no norm of its own"
         )
@@ -137,7 +151,7 @@ def _role(site: Site, heads: dict[int, str], factors: frozenset[int], routers: f
         return Role("position", None, f"a table named '{site.attr}'")
     if _BIAS.search(site.attr):
         return Role("bias", None, f"an offset of shape {tuple(shape)}")
-    return _matrix_role(site, heads, routers)
+    return _matrix_role(site, places)
 
 
 def _is_magnitude(site: Site) -> bool:
@@ -155,13 +169,13 @@ def _one_dimensional(site: Site) -> Role:
     return Role("vector", None, "one-dimensional")
 
 
-def _matrix_role(site: Site, heads: dict[int, str], routers: frozenset[int]) -> Role:
+def _matrix_role(site: Site, places: Places) -> Role:
     """Parameters of two and more dimensions that are neither tables nor offsets."""
     owner, layer = site.owner, layer_of(site.owner)
     if layer and layer.form in ("conv", "deconv"):
-        return _conv(site, layer, heads)
+        return _conv(site, layer, places)
     if layer and site.attr.startswith("weight"):
-        return _linear(site, layer, heads, routers)
+        return _linear(site, layer, places)
     if isinstance(owner, RECURRENT):
         return _recurrent(site)
     if isinstance(owner, nn.MultiheadAttention) and site.attr == "in_proj_weight":
@@ -171,11 +185,11 @@ def _matrix_role(site: Site, heads: dict[int, str], routers: frozenset[int]) -> 
     return _bare(site)
 
 
-def _linear(site: Site, layer: Layer, heads: dict[int, str], routers: frozenset[int]) -> Role:
+def _linear(site: Site, layer: Layer, places: Places) -> Role:
     whole = "i o -> o i" if layer.form == "transposed" else None
-    if id(site.owner) in heads:
-        return Role("head", whole, heads[id(site.owner)])
-    if id(site.owner) in routers:
+    if id(site.owner) in places.heads:
+        return Role("head", whole, places.heads[id(site.owner)])
+    if id(site.owner) in places.routers:
         return Role("router", whole, f"one output for each of {layer.out} experts")
     if fused := fused_qkv(site, layer):
         return Role("qkv", fused.view or whole, fused.reason, fused.blocks)
@@ -185,18 +199,19 @@ def _linear(site: Site, layer: Layer, heads: dict[int, str], routers: frozenset[
     return Role("hidden", whole, f"a linear layer, {layer.inp} → {layer.out}{stored}")
 
 
-def _conv(site: Site, layer: Layer, heads: dict[int, str]) -> Role:
+def _conv(site: Site, layer: Layer, places: Places) -> Role:
     groups, window = getattr(site.owner, "groups", 1), _AXES[site.parameter.ndim - 2]
-    if id(site.owner) in heads:
-        return Role("head", None, heads[id(site.owner)])
+    if id(site.owner) in places.heads:
+        return Role("head", None, places.heads[id(site.owner)])
     if groups == layer.inp > 1:
         return Role("depthwise", None, "each filter sees one channel")
     each = f" | g={groups}" if groups > 1 else ""
     g, batch = ("(g i)" if layer.form == "deconv" else "(g o)", "g ") if groups > 1 else ("", "")
     pattern = f"{g or 'i'} o {window}" if layer.form == "deconv" else f"{g or 'o'} i {window}"
-    return Role(
-        "conv", f"{pattern} -> {batch}o (i {window}){each}", f"a convolution, {layer.inp} → {layer.out}"
-    )
+    view = f"{pattern} -> {batch}o (i {window}){each}"
+    if id(site.owner) == places.stem:
+        return Role("stem", view, "the first layer, and a convolution")
+    return Role("conv", view, f"a convolution, {layer.inp} → {layer.out}")
 
 
 def _recurrent(site: Site) -> Role:

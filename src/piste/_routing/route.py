@@ -147,7 +147,7 @@ def _say(a: Assignment, site: Site | None, pattern: str, word: str, matrix: bool
 def _recast(a: Assignment, site: Site | None, kind: str, reason: str) -> Role:
     """Another role for the same parameter, with the view that goes with it."""
     shape, role = a.parameter.shape, a.role
-    if kind == role.kind or (kind not in MATRIX_ROLES):
+    if kind == role.kind or kind not in MATRIX_ROLES or {kind, role.kind} == {"conv", "stem"}:
         return replace(role, kind=kind, reason=reason)
     if kind == "experts" and len(shape) == 3:
         return Role(kind, "e m n -> e m n", reason)
