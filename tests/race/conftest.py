@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-TINY = '''
+TINY = """
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -30,7 +30,7 @@ task = race.Task(
     batch=16,
     noise=0.01,
 )
-'''
+"""
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -35,7 +36,7 @@ def test_default_protocol_lists_four_rates_three_fresh_seeds_and_the_references_
 
 def test_grid_is_log_spaced_around_the_centre():
     rates = [p["lr"] for p in grid(ENTRY, "general", 4)]
-    assert all(math.isclose(b / a, 2, rel_tol=0.01) for a, b in zip(rates, rates[1:], strict=False))
+    assert all(math.isclose(b / a, 2, rel_tol=0.01) for a, b in itertools.pairwise(rates))
     assert math.isclose(math.prod(rates) ** 0.25, 1e-2, rel_tol=0.01)
 
 
@@ -44,8 +45,8 @@ def test_quasi_random_points_repeat_stay_inside_and_cover_the_range():
     assert drawn == points(task(), ENTRY, Protocol(points=12, sampler="quasi-random"))
     low, high = space(ENTRY, "general")["lr"]
     places = sorted(math.log(p["lr"] / low) / math.log(high / low) for p in drawn)
-    assert 0 <= places[0] and places[-1] <= 1 and len(set(places)) == 12
-    assert max(b - a for a, b in zip(places, places[1:], strict=False)) < 0.25
+    assert places[0] >= 0 and places[-1] <= 1 and len(set(places)) == 12
+    assert max(b - a for a, b in itertools.pairwise(places)) < 0.25
     assert drawn != quasi_random(space(ENTRY, "general"), 12, "another name")
 
 
@@ -57,7 +58,9 @@ def test_winner_skips_failures_and_prefers_the_lower_rate_on_a_tie():
 @pytest.mark.parametrize("sampler", ["grid", "quasi-random"])
 def test_only_rates_at_the_ends_are_at_the_edge(sampler):
     rules = Protocol(sampler=sampler)
-    rates = [p["lr"] for p in grid(ENTRY, "general", 4)] if sampler == "grid" else [2.6e-3, 6e-3, 1.5e-2, 3.9e-2]
+    rates = (
+        [p["lr"] for p in grid(ENTRY, "general", 4)] if sampler == "grid" else [2.6e-3, 6e-3, 1.5e-2, 3.9e-2]
+    )
     assert [at_edge(lr, task(), ENTRY, rules) for lr in rates] == [True, False, False, True]
 
 

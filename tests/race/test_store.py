@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from piste.race import store as storage
@@ -55,24 +57,36 @@ def test_of_two_claims_at_once_the_first_counts(opened, monkeypatch):
 def test_a_run_whose_process_has_ended_is_free_again(opened, monkeypatch):
     here = opened()
     gone = storage.Owner(storage.Owner.here().place, 2**22 + 1, "0")
-    monkeypatch.setattr(storage.Owner, "here", classmethod(lambda cls: gone))
-    trial = storage.claim(here, "k", {})
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.Owner, "here", classmethod(lambda cls: gone))
+        trial = storage.claim(here, "k", {})
     other = opened()
     assert storage.reclaim(other) == ["k"] and storage.reclaim(other) == []
     assert storage.claim(other, "k", {}) is not None
     assert not storage.finish(here, trial, record("k")) and storage.records(other) == {}
 
 
-def test_a_live_process_keeps_its_run(opened):
-    storage.claim(opened(), "k", {})
+def test_a_live_process_keeps_its_run_until_it_gives_up_even_if_it_cannot_say_so(opened, monkeypatch):
+    here = opened()
+    trial = storage.claim(here, "k", {})
     assert storage.reclaim(opened()) == []
+    with monkeypatch.context() as patch:
+        full = OSError(errno.ENOSPC, "No space left on device")
+        patch.setattr(type(here.optuna), "set_trial_state_values", lambda *_: raises(full))
+        with pytest.raises(RaceError, match="no space left"):
+            storage.give_up(here, trial)
+    assert storage.reclaim(opened()) == ["k"]
+
+
+def raises(error: Exception) -> None:
+    raise error
 
 
 def test_elsewhere_only_a_heartbeat_that_stops_frees_a_run(opened, monkeypatch):
     here, other = opened(), opened()
-    monkeypatch.setattr(storage.Owner, "here", classmethod(lambda cls: cls("another machine", 1, "0")))
-    trial = storage.claim(here, "k", {})
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.Owner, "here", classmethod(lambda cls: cls("another machine", 1, "0")))
+        trial = storage.claim(here, "k", {})
     now = 1000.0
     monkeypatch.setattr(storage.time, "monotonic", lambda: now)
     assert storage.reclaim(other) == []
@@ -93,14 +107,17 @@ def test_a_record_written_before_the_end_came_is_kept(opened, monkeypatch):
 
     here = opened()
     gone = storage.Owner(storage.Owner.here().place, 2**22 + 1, "0")
-    monkeypatch.setattr(storage.Owner, "here", classmethod(lambda cls: gone))
-    trial = storage.claim(here, "k", {})
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.Owner, "here", classmethod(lambda cls: gone))
+        trial = storage.claim(here, "k", {})
     here.optuna.set_trial_user_attr(trial, "record", json.dumps(record_to_dict(record("k"))))
     assert storage.reclaim(here) == [] and storage.records(here) == {"k": record("k")}
 
 
 def test_a_long_plan_comes_back_and_another_is_refused(opened):
     plan = {"text": "ä" * 100_000}
+    half = opened()
+    half.optuna.set_study_user_attr(half.study, "plan/0", "killed while it was writ")
     storage.save_plan(opened(), "one", plan)
     storage.save_plan(opened(), "one", plan)
     assert storage.load_plan(opened()) == plan
@@ -109,10 +126,16 @@ def test_a_long_plan_comes_back_and_another_is_refused(opened):
 
 
 @pytest.mark.parametrize(
-    "url", ["/proc/nowhere/journal.log", "sqlite:////proc/nowhere/race.db", "postgresql+nodriver://host/db", "nonsense://"]
+    "url",
+    [
+        "/proc/nowhere/journal.log",
+        "sqlite:////proc/nowhere/race.db",
+        "postgresql+nodriver://host/db",
+        "nonsense://",
+    ],
 )
 def test_unreachable_storage_is_named_with_a_remedy(url):
-    with pytest.raises(RaceError, match="cannot be used .*check") as caught:
+    with pytest.raises(RaceError, match=r"cannot be used .*check") as caught:
         storage.open_store(url)
     assert url in str(caught.value)
 

@@ -23,4 +23,4 @@ from .running import resume as resume
 from .running import run as run
 from .task import Data as Data
 from .task import Task as Task
-from .tasks import find as find_task
+from .tasks import find_task as find_task

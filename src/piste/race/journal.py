@@ -90,7 +90,9 @@ def storage_error(path: Path | str, error: Exception) -> RaceError:
             f"no space left for the race's journal {path}: free some and go on with --resume; "
             "every finished run is safe"
         )
-    return RaceError(f"storage {path} cannot be used ({type(error).__name__}: {error}); check the path, rights or URL")
+    return RaceError(
+        f"storage {path} cannot be used ({type(error).__name__}: {error}); check the path, rights or URL"
+    )
 
 
 def _write_whole(file: Any, data: bytes) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ from .entries import DEFAULT as DEFAULT_ENTRIES
 from .entries import Entry, entry, every
 from .environment import cores, environment
 from .errors import RaceError
+from .probing import describe, probe
 from .protocol import LADDER, PROTOCOLS, Mode, Protocol, Trial, points, trials
 from .results import EntryInfo, TaskInfo
-from .task import Data, Task, build, load, parameter_count, validate
-from .train import StepCost, step_cost
+from .task import Task
+from .train import StepCost
 
 SHARED = 1.15  # what a run takes beside others, as a multiple of what it takes alone
 START_SECONDS = 6.0  # a worker's imports and data
@@ -110,7 +110,7 @@ def plan(
     torch.set_num_threads(threads)
     try:
         infos = {t.name: describe(t) for t in chosen}
-        costs, routing = _probe(chosen, racing, rules, on_probe)
+        costs, routing = probe(chosen, racing, rules, on_probe)
     finally:
         torch.set_num_threads(before)
     made = Plan(chosen, racing, rules, infos, sources, costs, routing, environment())
@@ -133,26 +133,6 @@ def fit(plan: Plan, seconds: float) -> Plan:
     raise RaceError(
         f"no plan fits into {seconds / 60:g} minutes: the smallest ({candidate.tasks[0].name}, 2 learning rates, "
         f"2 seeds) takes about {least:.1f}; give --minutes {least + 0.1:.1f}, or fewer entries"
-    )
-
-
-def describe(task: Task) -> TaskInfo:
-    """Build, load and evaluate the task once: what reports say about it, or a RaceError that names the part."""
-    data: Data = _attempt(task, "data()", lambda: load(task))
-    model = _attempt(task, "model()", lambda: build(task, 0))
-    untrained = _attempt(task, "evaluate", lambda: validate(task, model, data))
-    return TaskInfo(
-        name=task.name,
-        description=task.description,
-        steps=task.steps,
-        batch=task.batch,
-        parameters=parameter_count(model),
-        data_hash=data.digest,
-        data=data.source,
-        metric=task.metric,
-        baselines={"untrained": untrained, **data.baselines},
-        control=task.control,
-        diagnostic=task.diagnostic,
     )
 
 
@@ -188,7 +168,7 @@ def plan_from_dict(raw: Mapping[str, Any], workers: int = 1) -> Plan:
             f"task {lost[0]!r} was given as an object and cannot be found again; "
             "make the same plan and run it on this storage, or define the task in a file"
         )
-    found = tuple(known_tasks.find(t["source"]) for t in raw["tasks"])
+    found = tuple(known_tasks.find_task(t["source"]) for t in raw["tasks"])
     infos = {t.name: describe(t) for t in found}
     for name, info in infos.items():
         if info.data_hash != raw["infos"][name]["data_hash"]:
@@ -218,13 +198,17 @@ def costs_from_dict(raw: Mapping[str, Any]) -> dict[str, dict[str, StepCost | No
 def _identity(plan: Plan) -> dict[str, Any]:
     return {
         "tasks": [[t.name, t.steps, t.batch, plan.infos[t.name].data_hash] for t in plan.tasks],
-        "entries": [[e.name, {t.name: points(t, e, plan.protocol) for t in plan.tasks}] for e in plan.entries],
+        "entries": [
+            [e.name, {t.name: points(t, e, plan.protocol) for t in plan.tasks}] for e in plan.entries
+        ],
         "protocol": asdict(plan.protocol) | {"horizons": list(plan.protocol.horizons)},
     }
 
 
 def _default_tasks(mode: Mode) -> Sequence[str]:
-    return {"default": known_tasks.DEFAULT, "quick": known_tasks.QUICK, "full": tuple(known_tasks.BUILTIN)}[mode]
+    return {"default": known_tasks.DEFAULT, "quick": known_tasks.QUICK, "full": tuple(known_tasks.BUILTIN)}[
+        mode
+    ]
 
 
 def _default_entries(mode: Mode) -> Sequence[str]:
@@ -237,10 +221,12 @@ def _tasks(given: Sequence[str | Task]) -> tuple[tuple[Task, ...], dict[str, str
     chosen: list[Task] = []
     sources: dict[str, str | None] = {}
     for item in given:
-        task = item if isinstance(item, Task) else known_tasks.find(item)
+        task = item if isinstance(item, Task) else known_tasks.find_task(item)
         chosen.append(task)
         is_file = isinstance(item, str) and item.endswith(".py")
-        sources[task.name] = None if isinstance(item, Task) else str(Path(item).resolve()) if is_file else item
+        sources[task.name] = (
+            None if isinstance(item, Task) else str(Path(item).resolve()) if is_file else item
+        )
     return tuple(chosen), sources
 
 
@@ -262,48 +248,11 @@ def _workers(asked: int | None, most: int, shippable: bool) -> int:
     if asked < 1:
         raise RaceError(f"--workers must be at least 1, not {asked}")
     if asked > 1 and not shippable:
-        raise RaceError("a task or entry given as an object lives in this process only: use workers=1 or a task file")
+        raise RaceError(
+            "a task or entry given as an object lives in this process only: use workers=1 or a task file"
+        )
     return asked
-
-
-def _probe(
-    tasks: Sequence[Task], entries: Sequence[Entry], rules: Protocol, on_probe: Callable[[str, str], None]
-) -> tuple[dict[str, dict[str, StepCost | None]], dict[str, dict[str, str]]]:
-    costs: dict[str, dict[str, StepCost | None]] = {t.name: {} for t in tasks}
-    routing: dict[str, dict[str, str]] = {t.name: {} for t in tasks}
-    with suppress(Exception):  # the first step of a process pays for imports that belong to no entry
-        step_cost(tasks[0], entries[0], points(tasks[0], entries[0], rules)[0])
-    for task in tasks:
-        for racing in entries:
-            on_probe(task.name, racing.name)
-            hyper = points(task, racing, rules)[0]
-            try:
-                costs[task.name][racing.name] = step_cost(task, racing, hyper)
-                routing[task.name][racing.name] = _routing(task, racing, hyper)
-            except Exception:  # the runs themselves will fail and be recorded with the reason
-                costs[task.name][racing.name] = None
-    if all(cost is None for row in costs.values() for cost in row.values()):
-        step_cost(tasks[0], entries[0], points(tasks[0], entries[0], rules)[0])  # nothing works: say why
-    return costs, routing
-
-
-def _routing(task: Task, racing: Entry, hyper: Mapping[str, Any]) -> str:
-    """The printed table of who updates what; empty for optimizers that piste did not make."""
-    import piste
-
-    model = build(task, 0)
-    optimizer = racing.build(model, **{**racing.fixed, **hyper})
-    return str(piste.explain(optimizer)) if isinstance(optimizer, piste.Optimizer) else ""
 
 
 def _task_seconds(plan: Plan, task: Task) -> float:
     return sum(plan.seconds(t) for t in plan.trials if t.task == task.name)
-
-
-def _attempt(task: Task, part: str, call: Callable[[], Any]) -> Any:
-    try:
-        return call()
-    except RaceError:
-        raise
-    except Exception as error:
-        raise RaceError(f"task {task.name!r}: {part} raised {type(error).__name__}: {error}") from error

@@ -38,7 +38,9 @@ class Protocol:
 PROTOCOLS: dict[Mode, Protocol] = {
     "default": Protocol(),
     "quick": Protocol(mode="quick"),
-    "full": Protocol(mode="full", points=12, seeds=5, horizon_seeds=5, sampler="quasi-random", evaluations=20),
+    "full": Protocol(
+        mode="full", points=12, seeds=5, horizon_seeds=5, sampler="quasi-random", evaluations=20
+    ),
 }
 
 # What `--minutes` tries, from the most informative to the least: (points, seeds, horizon seeds).
@@ -86,9 +88,7 @@ def points(task: Task, entry: Entry, protocol: Protocol) -> list[dict[str, float
     return quasi_random(space(entry, task.kind), protocol.points, f"{task.name}/{entry.name}")
 
 
-def quasi_random(
-    ranges: Mapping[str, tuple[float, float]], count: int, name: str
-) -> list[dict[str, float]]:
+def quasi_random(ranges: Mapping[str, tuple[float, float]], count: int, name: str) -> list[dict[str, float]]:
     """`count` points of a scrambled Sobol sequence (Optuna's), log-uniform in `ranges`; `name` seeds the scramble.
 
     Optuna draws a study's first point at random before its sequence begins; that one is left out.

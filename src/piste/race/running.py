@@ -42,7 +42,10 @@ def run(
 
 
 def resume(
-    storage: str | Path, workers: int | None = None, on_event: OnEvent = lambda event: None, jsonl: Path | None = None
+    storage: str | Path,
+    workers: int | None = None,
+    on_event: OnEvent = lambda event: None,
+    jsonl: Path | None = None,
 ) -> Results:
     """Continue, or join, the race that `storage` holds; its plan is stored with it."""
     store = open_store(storage, create=False, jsonl=jsonl)
@@ -104,10 +107,10 @@ def _processes(plan: Plan, store: Store, on_event: OnEvent) -> None:
                 continue
             done += event.kind == "finished"
             on_event(replace(event, done=max(done, event.done)))
-        failed = [w for w in workers if w.process.wait()]
+        failed = [w.complaint() for w in workers if w.process.wait()]
     missing = sum(t.key not in records(store) for t in plan.trials)
     if missing and failed:
-        raise RaceError(f"{len(failed)} worker processes failed and {missing} runs are left: {failed[0].complaint()}")
+        raise RaceError(f"{len(failed)} worker processes failed and {missing} runs are left: {failed[0]}")
 
 
 @contextmanager
@@ -129,13 +132,13 @@ def _started(plan: Plan, store: Store, events: queue.Queue[Event | None]) -> Ite
 
 
 def _start(plan: Plan, store: Store, events: queue.Queue[Event | None]) -> _Worker:
-    errors = tempfile.TemporaryFile()
+    errors = tempfile.TemporaryFile()  # noqa: SIM115 -- read and closed when the worker has ended
     environment = os.environ | {
         "OMP_NUM_THREADS": str(plan.protocol.threads),
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "piste.race.worker", store.url, str(store.jsonl)],
+        [sys.executable, "-m", "piste.race", store.url, str(store.jsonl)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment,
     )  # fmt: skip
     reader = threading.Thread(target=_listen, args=(process, events), daemon=True)

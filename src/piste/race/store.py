@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,33 +20,16 @@ from typing import Any, cast
 
 from .errors import RaceError
 from .journal import JournalFile, append_lines, file_lock, storage_error
+from .owner import Owner
 from .results import Record, record_from_dict, record_to_dict
 
 STUDY = "piste-race"
 PART = 30_000  # characters of the plan per attribute: some databases hold no more than 64 kB in one
 LEASE = 60.0  # seconds without a heartbeat after which a worker on another machine counts as gone
 
-
-@dataclass(frozen=True)
-class Owner:
-    """Who runs a trial: a place where process ids mean something, an id there, and when that process started."""
-
-    place: str
-    pid: int
-    started: str
-
-    @classmethod
-    def here(cls) -> Owner:
-        return cls(_place(), os.getpid(), _started(os.getpid()) or "")
-
-    def alive(self) -> bool | None:
-        """False for an owner that has ended, None where only its heartbeat can tell."""
-        if self.place != _place():
-            return None
-        return _started(self.pid) == self.started
-
-    def __str__(self) -> str:
-        return f"{socket.gethostname()}:{self.pid}"
+_held: set[tuple[str, int]] = (
+    set()
+)  # runs this process is at; one it could not give up (full disk) is not among them
 
 
 @dataclass(frozen=True)
@@ -124,6 +105,7 @@ def claim(store: Store, key: str, hyper: Mapping[str, float]) -> int | None:
             return None
         trial = store.optuna.create_new_trial(store.study, _template(key, hyper))
         if _living(store)[key][0] == trial:
+            _held.add((store.url, trial))
             return trial
         give_up(store, trial)
         return None
@@ -143,6 +125,8 @@ def finish(store: Store, trial: int, record: Record) -> bool:
     """Append a finished run to the study and to the JSON lines; False when it was taken away."""
     from optuna.trial import TrialState
 
+    _held.discard((store.url, trial))
+
     def write() -> None:
         store.optuna.set_trial_user_attr(trial, "record", json.dumps(record_to_dict(record), allow_nan=False))
         state, values = (TrialState.COMPLETE, [record.val_loss]) if record.ok else (TrialState.FAIL, None)
@@ -158,6 +142,8 @@ def finish(store: Store, trial: int, record: Record) -> bool:
 def give_up(store: Store, trial: int) -> bool:
     """Free a run without a result; False when it has been finished or freed already."""
     from optuna.trial import TrialState
+
+    _held.discard((store.url, trial))
 
     return _write(store, lambda: store.optuna.set_trial_state_values(trial, TrialState.FAIL))
 
@@ -181,7 +167,9 @@ def export(store: Store, listed: list[Record]) -> None:
     with file_lock(store.jsonl):
         fresh = store.jsonl.with_name(store.jsonl.name + ".new")
         try:
-            fresh.write_text("".join(json.dumps(record_to_dict(r), separators=(",", ":")) + "\n" for r in listed))
+            fresh.write_text(
+                "".join(json.dumps(record_to_dict(r), separators=(",", ":")) + "\n" for r in listed)
+            )
             os.replace(fresh, store.jsonl)
         except OSError as error:
             fresh.unlink(missing_ok=True)
@@ -197,7 +185,9 @@ def _living(store: Store) -> dict[str, tuple[int, Record | None]]:
         raw = trial.user_attrs.get("record")
         if raw is None and trial.state != TrialState.RUNNING:
             continue
-        found.setdefault(trial.user_attrs["key"], (trial._trial_id, raw and record_from_dict(json.loads(raw))))
+        found.setdefault(
+            trial.user_attrs["key"], (trial._trial_id, raw and record_from_dict(json.loads(raw)))
+        )
     return found
 
 
@@ -209,14 +199,15 @@ def _template(key: str, hyper: Mapping[str, float]) -> Any:
     return optuna.trial.create_trial(
         state=optuna.trial.TrialState.RUNNING,
         params=dict(hyper),
-        distributions={name: wide for name in hyper},
+        distributions=dict.fromkeys(hyper, wide),
         user_attrs={"key": key, "owner": [owner.place, owner.pid, owner.started]},
     )
 
 
 def _gone(store: Store, trial: Any) -> bool:
     """Whether a trial's owner has ended: asked of this machine's processes, or by watching the heartbeat."""
-    alive = Owner(*trial.user_attrs["owner"]).alive()
+    owner = Owner(*trial.user_attrs["owner"])
+    alive = (store.url, trial._trial_id) in _held if owner == Owner.here() else owner.alive()
     if alive is not None:
         return not alive
     count, now = trial.user_attrs.get("beat", 0), time.monotonic()
@@ -283,29 +274,3 @@ def _explained(url: str) -> Iterator[None]:
         yield
     except (OSError, StorageInternalError, SQLAlchemyError, ModuleNotFoundError) as error:
         raise storage_error(url, error) from error
-
-
-def _place() -> str:
-    """Where process ids are unique: machine, boot and process namespace."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return f"{platform.node()}/{socket.gethostname()}"
-
-
-def _started(pid: int) -> str | None:
-    """When a process began, in ticks since boot; None when there is none (a zombie is none)."""
-    try:
-        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return None if state == "Z" else rest[18]
-    except FileNotFoundError:
-        if Path("/proc/self/stat").exists():
-            return None
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except OSError:
-        pass
-    return ""

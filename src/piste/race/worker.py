@@ -1,14 +1,7 @@
-"""Do runs of a race until none is left. `python -m piste.race.worker STORAGE JSONL` is one such process.
-
-A worker process writes events as JSON lines to the standard output it was given and ends when its standard input
-closes, so that it never outlives the race that started it.
-"""
+"""Do runs of a race until none is left."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 import threading
 import time
 import traceback
@@ -23,8 +16,8 @@ import torch
 from . import store as storage
 from .entries import Entry
 from .errors import RaceError
-from .events import Event, OnEvent, event_to_dict
-from .planning import Plan, plan_from_dict
+from .events import Event, OnEvent
+from .planning import Plan
 from .protocol import Trial, at_edge, points, winner
 from .results import Record
 from .store import Owner, Store
@@ -87,7 +80,13 @@ def _take_one(
 
 
 def _do(
-    plan: Plan, store: Store, trial: Trial, hyper: dict[str, float] | None, claimed: int, done: int, on_event: OnEvent
+    plan: Plan,
+    store: Store,
+    trial: Trial,
+    hyper: dict[str, float] | None,
+    claimed: int,
+    done: int,
+    on_event: OnEvent,
 ) -> None:
     said: dict[str, Any] = dict(
         key=trial.key, task=trial.task, entry=trial.entry, phase=trial.phase, seed=trial.seed, hyper=hyper or {},
@@ -218,28 +217,3 @@ def _heartbeat(store: Store, claimed: int) -> Iterator[_Pulse]:
     finally:
         pulse.stop.set()
         thread.join()
-
-
-def main(arguments: Sequence[str]) -> int:
-    """A worker process; its events go to the original standard output, whatever a task prints to stderr."""
-    events = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    try:
-        store = storage.open_store(arguments[0], create=False, jsonl=Path(arguments[1]))
-        plan = plan_from_dict(storage.load_plan(store))
-        work(plan, store, lambda event: print(json.dumps(event_to_dict(event)), file=events))
-    except RaceError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
-
-
-def _end_with_parent() -> None:
-    while sys.stdin.buffer.read(1):
-        pass
-    os._exit(1)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

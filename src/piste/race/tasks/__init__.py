@@ -31,7 +31,7 @@ for _name, _factory in BUILTIN.items():
     register("task", _name, _factory)
 
 
-def find(name: str) -> Task:
+def find_task(name: str) -> Task:
     """A task that piste carries, by name; or the one a Python file defines, by path."""
     if name in BUILTIN:
         return BUILTIN[name]()
@@ -61,5 +61,7 @@ def from_file(path: Path) -> Task:
         what = "defines no `task`" if found is None else f"defines `task` as {type(found).__name__}"
         raise RaceError(f"task file {str(path)!r} {what}; it must hold `task = piste.race.Task(...)`")
     if found.name in BUILTIN:
-        raise RaceError(f"task file {str(path)!r} calls its task {found.name!r}, a name piste uses: choose another")
+        raise RaceError(
+            f"task file {str(path)!r} calls its task {found.name!r}, a name piste uses: choose another"
+        )
     return found

@@ -10,6 +10,7 @@ https://arxiv.org/abs/1508.07909.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -97,7 +98,7 @@ def train_encoder(text: str, size: int) -> Encoder:
 
 
 def _pairs(word: list[int]) -> Iterator[Pair]:
-    return zip(word, word[1:], strict=False)
+    return itertools.pairwise(word)
 
 
 def _merged(word: list[int], pair: Pair, token: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import cache
 
@@ -19,10 +20,9 @@ def digits() -> tuple[Tensor, Tensor]:
     """Pixels in [-1, 1] as [1797, 64], and labels; in a fixed shuffled order."""
     from sklearn.datasets import load_digits
 
-    raw = load_digits()
-    order = np.random.default_rng(0).permutation(len(raw.data))
-    pixels = torch.from_numpy(raw.data[order]).float() / 8 - 1
-    return pixels, torch.from_numpy(raw.target[order]).long()
+    pixels, labels = (np.asarray(part) for part in load_digits(return_X_y=True))
+    order = np.random.default_rng(0).permutation(len(labels))
+    return torch.from_numpy(pixels[order]).float() / 8 - 1, torch.from_numpy(labels[order]).long()
 
 
 @cache
@@ -44,7 +44,7 @@ def autoencoder() -> nn.Module:
     """Tanh autoencoder 64-128-64-32-8-32-64-128-64 (linear code and output)."""
     widths = (64, 128, 64, 32, 8, 32, 64, 128, 64)
     layers: list[nn.Module] = []
-    for i, (m, n) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (m, n) in enumerate(itertools.pairwise(widths)):
         layers.append(nn.Linear(m, n))
         if i < len(widths) - 2:
             layers.append(nn.Tanh())

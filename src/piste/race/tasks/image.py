@@ -44,7 +44,9 @@ def image_data() -> Data:
     """Coordinates in [0, 1] and colours in [-1, 1]; a fixed tenth of the pixels is held out."""
     from sklearn.datasets import load_sample_image
 
-    picture = torch.from_numpy(np.array(load_sample_image("flower.jpg")))[::STRIDE, ::STRIDE].float() / 127.5 - 1
+    picture = (
+        torch.from_numpy(np.array(load_sample_image("flower.jpg")))[::STRIDE, ::STRIDE].float() / 127.5 - 1
+    )
     height, width, _ = picture.shape
     rows, columns = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
     places, colours = torch.stack((rows, columns), -1).flatten(0, 1), picture.flatten(0, 1)

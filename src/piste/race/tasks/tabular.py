@@ -19,7 +19,7 @@ def tabular_data() -> Data:
     """Ten standardised columns and the standardised target, in a fixed shuffled order."""
     from sklearn.datasets import load_diabetes
 
-    columns, target = load_diabetes(return_X_y=True)
+    columns, target = (np.asarray(part) for part in load_diabetes(return_X_y=True))
     order = np.random.default_rng(0).permutation(len(target))
     x, y = torch.from_numpy(columns[order]).float(), torch.from_numpy(target[order]).float()
     train, valid = slice(0, -VALIDATION), slice(-VALIDATION, None)
@@ -29,7 +29,10 @@ def tabular_data() -> Data:
         train=(x[train], y[train]),
         valid=(x[valid], y[valid]),
         source=f"scikit-learn's diabetes table, {len(y) - VALIDATION} rows to train and {VALIDATION} to validate",
-        baselines={"mean": float(y[valid].square().mean()), "least squares": _least_squares(x, y, train, valid)},
+        baselines={
+            "mean": float(y[valid].square().mean()),
+            "least squares": _least_squares(x, y, train, valid),
+        },
     )
 
 
@@ -41,7 +44,11 @@ class ResidualMLP(nn.Module):
         self.first = nn.Linear(columns, width)
         self.blocks = nn.ModuleList(
             nn.Sequential(
-                nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Dropout(0.2), nn.Linear(width, width)
+                nn.LayerNorm(width),
+                nn.Linear(width, width),
+                nn.GELU(),
+                nn.Dropout(0.2),
+                nn.Linear(width, width),
             )
             for _ in range(blocks)
         )
