@@ -1,11 +1,18 @@
 """piste: training neural networks by descent. Every optimizer a few lines of mathematics, one engine for all of them."""
 
+from . import functional as functional
+from . import laws as laws
+from . import linalg as linalg
+from . import schedules as schedules
+from . import transforms as transforms
 from ._evaluate import Evaluate as Evaluate
+from ._explain import explain as explain
 from ._optimizer import Optimizer as Optimizer
 from ._optimizer import optimizer as optimizer
 from ._registry import Entry as Entry
 from ._registry import get as get
 from ._registry import registry as registry
+from ._routing import RoutingWarning as RoutingWarning
 from ._transform import Chain as Chain
 from ._transform import basis as basis
 from ._transform import chain as chain

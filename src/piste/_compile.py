@@ -20,7 +20,9 @@ import torch
 from torch import Tensor, fx
 
 PureStage = Callable[[Sequence[Tensor], Sequence[Any]], tuple[dict[int, Tensor], list[Tensor]]]
-BLOCK = 1024  # flat tensors are seen as [k, BLOCK]: with a known divisor the kernel has no remainder to test for
+BLOCK = (
+    1024  # flat tensors are seen as [k, BLOCK]: with a known divisor the kernel has no remainder to test for
+)
 _EXAMPLE = 1000  # rows of the example tensors, the hint by which Inductor decides to use threads
 compiled_graphs: list[str] = []  # one name per graph ever compiled: tests assert that it stops growing
 
@@ -42,8 +44,8 @@ class Kernel:
 
     def __init__(self, name: str, pure: PureStage, tensors: Sequence[Tensor], numbers: int) -> None:
         from torch._inductor.compile_fx import compile_fx_inner
-        from torch._subclasses import FakeTensorMode
         from torch._inductor.decomposition import select_decomp_table
+        from torch._subclasses import FakeTensorMode
         from torch.fx.experimental.proxy_tensor import make_fx
         from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
@@ -108,7 +110,9 @@ def _example(mode: Any, i: int, like: Tensor) -> Tensor:
     if not like.dim():
         return mode.from_tensor(like)
     dynamic = StatelessSymbolicContext(dynamic_sizes=[DimDynamic.DUCK, DimDynamic.STATIC])
-    return mode.from_tensor(like.new_empty(_EXAMPLE, BLOCK), symbolic_context=dynamic, source=ConstantSource(f"t{i}"))
+    return mode.from_tensor(
+        like.new_empty(_EXAMPLE, BLOCK), symbolic_context=dynamic, source=ConstantSource(f"t{i}")
+    )
 
 
 def _rows(t: Tensor, whole: int) -> Tensor:
@@ -123,7 +127,11 @@ def _hoist(graph: fx.GraphModule, tensors: int) -> tuple[fx.GraphModule, fx.Grap
     places = [n for n in nodes if n.op == "placeholder"]
     scalar = set(places[tensors:])
     for node in nodes:
-        if node.op == "call_function" and node.all_input_nodes and all(i in scalar for i in node.all_input_nodes):
+        if (
+            node.op == "call_function"
+            and node.all_input_nodes
+            and all(i in scalar for i in node.all_input_nodes)
+        ):
             scalar.add(node)
     crossing = [n for n in nodes if n in scalar and any(u not in scalar for u in n.users)]
 

@@ -39,7 +39,9 @@ class Evaluate:
             with torch.enable_grad():
                 loss = self.closure()
             if loss is None:
-                raise ValueError("the closure returned None: it must compute the loss, call backward and return the loss")
+                raise ValueError(
+                    "the closure returned None: it must compute the loss, call backward and return the loss"
+                )
             grads = [p.grad for p in self.params]
         finally:
             if saved is not None:

@@ -19,7 +19,18 @@ class Leaf:
     ``inplace``: writes go into the stored tensors (an optimizer); else they replace them (functional use).
     """
 
-    __slots__ = ("name", "param", "state", "view", "inplace", "given_grad", "dense", "numel", "role", "probes")
+    __slots__ = (
+        "name",
+        "param",
+        "state",
+        "view",
+        "inplace",
+        "given_grad",
+        "dense",
+        "numel",
+        "role",
+        "probes",
+    )
 
     def __init__(
         self, name: str, param: Tensor, state: dict[str, Any], view: Any = None, *, inplace: bool = True,
@@ -58,7 +69,9 @@ class Leaf:
         if target is not None:
             target.copy_(value)
         else:
-            self.param = value.to(self.param.dtype) if not self.param.is_complex() else torch.view_as_complex(value)
+            self.param = (
+                value.to(self.param.dtype) if not self.param.is_complex() else torch.view_as_complex(value)
+            )
 
     # memory order ---------------------------------------------------------------------------------------------
 
@@ -90,7 +103,7 @@ class Leaf:
 
     def from_matrices(self, matrices: Sequence[Tensor]) -> Tensor:
         if self.view is not None:
-            return self.view.invert(list(matrices) if len(matrices) > 1 else matrices[0])
+            return self.view.invert(list(matrices) if len(matrices) > 1 else matrices[0], self.param.shape)
         return matrices[0].reshape(self.param.shape)
 
 

@@ -16,7 +16,9 @@ from torch import Tensor
 
 def stream(seed: int, name: str, step: int) -> int:
     """A 63-bit key of the stream."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}/{name}/{step}".encode(), digest_size=8).digest(), "big") >> 1
+    return (
+        int.from_bytes(hashlib.blake2b(f"{seed}/{name}/{step}".encode(), digest_size=8).digest(), "big") >> 1
+    )
 
 
 def _shift(x: Tensor, bits: int) -> Tensor:

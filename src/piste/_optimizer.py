@@ -16,7 +16,7 @@ from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar, cast, overload
 import torch
 from torch import Tensor, nn
 
-from . import _checkpoint, _groups, _metrics, _views
+from . import _checkpoint, _explain, _groups, _metrics, _views
 from ._factory import Factory
 from ._leaf import Leaf
 from ._plan import make_lane, run
@@ -59,7 +59,7 @@ class Optimizer(torch.optim.Optimizer):
         groups = _groups.make_groups(self.factory, params, hyper, engine["rest"], engine["overrides"])
         self._rest = engine["rest"]
         self._hyper = hyper
-        super().__init__(groups, hyper)
+        super().__init__(groups, dict(hyper))
 
     def _set_engine(self, engine: Mapping[str, Any]) -> None:
         if engine["guard"] not in (None, "skip", "raise"):
@@ -93,10 +93,10 @@ class Optimizer(torch.optim.Optimizer):
 
     def _add(self, group: dict[str, Any], states: list[dict[str, Any]]) -> None:
         self._roles.update(group.pop("roles", {}))
-        names, defaults = group.pop("param_names"), self.defaults
+        defaults = self.defaults
         self.defaults = {}  # the group is complete: another optimizer's defaults must not leak into it
         try:
-            _add_param_group(self, {**group, "params": list(zip(names, group["params"], strict=True))})
+            _add_param_group(self, group)
         finally:
             self.defaults = defaults
         self.state.update(zip(group["params"], states, strict=True))
@@ -207,6 +207,10 @@ class Optimizer(torch.optim.Optimizer):
     def state_bytes(self) -> int:
         """Bytes of optimizer state held now."""
         return _checkpoint.state_bytes(self)
+
+    def forecast_bytes(self) -> int:
+        """Bytes of state these chains keep of these parameters, from their declarations alone."""
+        return _explain.forecast_bytes(self)
 
     def state_dict(self) -> dict[str, Any]:
         """As torch's, names in the groups, tensors and numbers only."""

@@ -96,7 +96,9 @@ def run_lane(lane: Lane, given: Pass) -> Generator[Meeting, Any, None]:
         if stage.sums is not None:
             for name in first.tree_sums:
                 partial = _partial(first, name, lane, us, given)
-                sums[sum_key(first, name)] = yield Meeting((first.transform, first.prefix, name), first, [partial], lane)
+                sums[sum_key(first, name)] = yield Meeting(
+                    (first.transform, first.prefix, name), first, [partial], lane
+                )
         if stage.kind in ("tree", "search"):
             us = yield Meeting((first.transform, first.prefix, stage.kind), first, us, lane)
         elif stage.kind == "flat":
@@ -111,7 +113,9 @@ def run_lane(lane: Lane, given: Pass) -> Generator[Meeting, Any, None]:
             leaf.write_param(leaf.real(leaf.param) + u)
 
 
-def run(lanes: Sequence[Lane], given: Pass, meet: Callable[[Step, str, list[Meeting], Pass], list[Any]]) -> None:
+def run(
+    lanes: Sequence[Lane], given: Pass, meet: Callable[[Step, str, list[Meeting], Pass], list[Any]]
+) -> None:
     """Run every lane to its end. ``meet`` answers tree rules and searches; sums are answered here."""
     waiting: list[tuple[Generator[Meeting, Any, None], Meeting]] = []
 
@@ -148,7 +152,9 @@ def _complete(waiting: list[tuple[Generator[Meeting, Any, None], Meeting]]) -> l
         if not absent:
             return here
     names = ", ".join(sorted({m.step.transform.name for _, m in waiting}))
-    raise RuntimeError(f"chains of different groups meet in different orders at {names}: put them in the same order")
+    raise RuntimeError(
+        f"chains of different groups meet in different orders at {names}: put them in the same order"
+    )
 
 
 def _will_come(meeting: Meeting, key: tuple[Any, ...]) -> bool:

@@ -88,7 +88,9 @@ class Step:
         return {name: value if place is None else numbers[place] for name, place, value in self.hyper}
 
 
-def build(structure: tuple[Any, ...], prefix: str = "", places: Iterator[int] | None = None) -> tuple[Step, ...]:
+def build(
+    structure: tuple[Any, ...], prefix: str = "", places: Iterator[int] | None = None
+) -> tuple[Step, ...]:
     """The steps of a structure. Places count the numbers in the order :func:`resolve` appended them."""
     places = iter(range(1 << 30)) if places is None else places
     return tuple(Step(row, prefix, places) for row in structure)
@@ -113,7 +115,9 @@ class Frame:
 
     __slots__ = ("env", "slots", "changed")
 
-    def __init__(self, env: Mapping[str, Any], slots: dict[str, Any], changed: set[str] | None = None) -> None:
+    def __init__(
+        self, env: Mapping[str, Any], slots: dict[str, Any], changed: set[str] | None = None
+    ) -> None:
         self.env, self.slots, self.changed = env, slots, set() if changed is None else changed
 
     def write(self, name: str, value: Any) -> None:

@@ -58,7 +58,9 @@ def register(kind: str, name: str, target: Callable[..., Any], needs: Iterable[s
     """Add one thing; a second definition of the same name must come from the same place (a reload)."""
     known = _entries.get((kind, name))
     if known is not None and known.module != target.__module__:
-        raise ValueError(f"{kind} {name!r} of {target.__module__} is already defined in {known.module}: rename one")
+        raise ValueError(
+            f"{kind} {name!r} of {target.__module__} is already defined in {known.module}: rename one"
+        )
     _entries[kind, name] = Entry(name, kind, target, tuple(needs))
 
 
@@ -85,4 +87,8 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     ]
     hint = f"; did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(known) if len(known) <= 30 else f"{len(known)} names, see `piste list`"
-    return f"unknown {what} {name!r}{hint} Known: {listed}" if hint else f"unknown {what} {name!r}. Known: {listed}"
+    return (
+        f"unknown {what} {name!r}{hint} Known: {listed}"
+        if hint
+        else f"unknown {what} {name!r}. Known: {listed}"
+    )

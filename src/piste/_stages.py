@@ -19,7 +19,9 @@ from ._storage import compute_dtype
 if TYPE_CHECKING:
     from ._plan import Lane, Stage
 
-PACK = 1 << 14  # tensors of fewer elements are packed: below, a call costs more than copying the tensor in and out
+PACK = (
+    1 << 14
+)  # tensors of fewer elements are packed: below, a call costs more than copying the tensor in and out
 PACKED = 1 << 21  # elements in one pack
 STACK = 1 << 18  # matrices of fewer elements are stacked; larger ones would only copy their state
 COMPILE = 1 << 22  # elements from which `compile="auto"` compiles: below, seconds of compiling never pay
@@ -44,7 +46,9 @@ class Pass:
         env: dict[str, Any] = {}
         for name in names:
             if name == "param":
-                env[name] = self.lift(leaf, sharding.local(leaf.param.detach() if leaf.inplace else leaf.param))
+                env[name] = self.lift(
+                    leaf, sharding.local(leaf.param.detach() if leaf.inplace else leaf.param)
+                )
             elif name == "grad":
                 env[name] = self.lift(leaf, self.gradients[leaf.name])
             elif name == "step":
@@ -52,7 +56,9 @@ class Pass:
             elif name == "noise":
                 like = leaf.real(leaf.param.detach()).to(arithmetic(leaf))
                 offset = sharding.global_offset(like)
-                env[name] = leaf.unflat(normal(leaf.flat(like), stream(self.seed, leaf.name, lane.step), offset))
+                env[name] = leaf.unflat(
+                    normal(leaf.flat(like), stream(self.seed, leaf.name, lane.step), offset)
+                )
             elif name == "loss":
                 env[name] = self.extras.get("loss")
             elif name in self.extras:
@@ -73,7 +79,9 @@ def run_flat(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dict
     if given.fused and stage.last and len(lane.stages) == 1 and _torch_kernels.run(stage, lane, us):
         return us
     shared_names = _shared_names(stage.steps)
-    shared = {n: leaves[0].read(n).clone() for n in shared_names}  # every parameter starts from the same value
+    shared = {
+        n: leaves[0].read(n).clone() for n in shared_names
+    }  # every parameter starts from the same value
     small, large = _split(stage, lane, given)
     out: list[Any] = [None] * len(leaves)
     compiled = _use_compiler(leaves, lane, given)
@@ -131,7 +139,9 @@ def _split(stage: Stage, lane: Lane, given: Pass) -> tuple[list[list[int]], list
         for name, slot in s.slots.items()
     )
     own_sum = any(r.over == "tensor" for s in stage.steps for r in s.transform.sums.values())
-    tensor_sums = own_sum or any(h.transform.sums for s in stage.steps for held in s.held.values() for h in held)
+    tensor_sums = own_sum or any(
+        h.transform.sums for s in stage.steps for held in s.held.values() for h in held
+    )
     rings = any(slot.ring for s in stage.steps for slot in s.slots.values())
     if own_scalar or tensor_sums or rings or not leaves[0].inplace or len(leaves) == 1:
         return [], list(range(len(leaves)))
@@ -163,7 +173,9 @@ def _packed(
 
     envs = [given.inputs(leaf, lane, _inputs(stage)) for leaf in leaves]
     env = {
-        k: cat([e[k] for e in envs]) if isinstance(v, Tensor) and v.dim() or k in ("param", "grad", "noise") else v
+        k: cat([e[k] for e in envs])
+        if (isinstance(v, Tensor) and v.dim()) or k in ("param", "grad", "noise")
+        else v
         for k, v in envs[0].items()
     }
     names = [n for s in stage.steps for n, slot in s.slots.items() if not slot.shared]
@@ -242,7 +254,9 @@ def _apply_compiled(
     )  # fmt: skip
     made = _kernels.get(key)
     if made is None:
-        made = _kernels[key] = _compile_stage(stage, list(tensors), list(tensors.values()), list(slots), len(lane.numbers))
+        made = _kernels[key] = _compile_stage(
+            stage, list(tensors), list(tensors.values()), list(slots), len(lane.numbers)
+        )
     if key not in prepared:
         prepared[key] = made.kernel.prepare([float(lane.step), *lane.numbers])
     results = made.kernel(list(tensors.values()), prepared[key])
@@ -252,7 +266,9 @@ def _apply_compiled(
     return frame, env["param"] if stage.last else results[-1]
 
 
-def _compile_stage(stage: Stage, names: list[Any], tensors: list[Tensor], slots: list[str], numbers: int) -> _Compiled:
+def _compile_stage(
+    stage: Stage, names: list[Any], tensors: list[Tensor], slots: list[str], numbers: int
+) -> _Compiled:
     made = _Compiled()
     shared = set(_shared_names(stage.steps))
 
@@ -293,7 +309,9 @@ class _Sheet:
 
 def run_sheet(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dict[Any, Any]) -> list[Tensor]:
     """Rules that see matrices [m, n]: equal small ones stacked, the others one by one."""
-    sheets = [s for leaf, u in zip(lane.leaves, us, strict=True) for s in _sheets(stage, lane, leaf, u, given)]
+    sheets = [
+        s for leaf, u in zip(lane.leaves, us, strict=True) for s in _sheets(stage, lane, leaf, u, given)
+    ]
     buckets: dict[Any, list[_Sheet]] = {}
     for s in sheets:
         present = tuple((n, None if t is None else t.shape[t.dim() - 2 :]) for n, t in s.slots.items())
@@ -330,11 +348,16 @@ def _sheets(stage: Stage, lane: Lane, leaf: Leaf, u: Tensor, given: Pass) -> lis
                 whole = leaf.read(name)
                 parts = [None] * len(seen) if whole is None else _slot_matrices(leaf, whole, slot.axes)
             else:
-                parts = [leaf.read(f"{name}.{i}" if several and not slot.shared else name) for i in range(len(seen))]
+                parts = [
+                    leaf.read(f"{name}.{i}" if several and not slot.shared else name)
+                    for i in range(len(seen))
+                ]
             for i, part in enumerate(parts):
                 slots[i][name] = part
     return [
-        _Sheet(leaf, i, several, m, {k: v[i] if isinstance(v, list) else v for k, v in envs.items()}, slots[i])
+        _Sheet(
+            leaf, i, several, m, {k: v[i] if isinstance(v, list) else v for k, v in envs.items()}, slots[i]
+        )
         for i, m in enumerate(seen)
     ]
 
@@ -378,7 +401,8 @@ def _run_bucket(stage: Stage, lane: Lane, bucket: list[_Sheet], sums: dict[Any, 
         batch = s.u.shape[:-2]
         s.out = u[at : at + count].reshape(*batch, *u.shape[1:])
         s.new = {
-            n: v[at] if n in shared else v[at : at + count].reshape(*batch, *v.shape[1:]) for n, v in new.items()
+            n: v[at] if n in shared else v[at : at + count].reshape(*batch, *v.shape[1:])
+            for n, v in new.items()
         }
         at += count
 
@@ -392,10 +416,15 @@ def _write_back(stage: Stage, leaf: Leaf, mine: list[_Sheet], shared: list[str])
                 leaf.write(name, leaf.from_matrices([s.new[name] for s in mine]))
             elif "m n" in slot.axes:
                 rows = range(mine[0].new[name].shape[-3])
-                leaf.write(name, torch.stack([leaf.from_matrices([s.new[name].select(-3, r) for s in mine]) for r in rows]))
+                leaf.write(
+                    name,
+                    torch.stack(
+                        [leaf.from_matrices([s.new[name].select(-3, r) for s in mine]) for r in rows]
+                    ),
+                )
             else:
                 for s in mine:
                     leaf.write(f"{name}.{s.number}" if s.several else name, s.new[name])
 
 
-__all__ = ["Pass", "run_flat", "run_sheet", "compute_dtype"]
+__all__ = ["Pass", "compute_dtype", "run_flat", "run_sheet"]

@@ -28,7 +28,12 @@ def run(stage: Stage, lane: Lane, us: list[Tensor]) -> bool:
     if first.dtype not in (torch.float32, torch.float64) or first.device.type not in ("cpu", "cuda"):
         return False
     for p, g in zip(params, us, strict=True):
-        if p.dtype != first.dtype or g.dtype != p.dtype or p.device != first.device or p.stride() != g.stride():
+        if (
+            p.dtype != first.dtype
+            or g.dtype != p.dtype
+            or p.device != first.device
+            or p.stride() != g.stride()
+        ):
             return False
     hyper: dict[str, Any] = {}
     for s in stage.steps:

@@ -26,7 +26,9 @@ SCOPES = ("element", "tensor", "tree")
 ROOMS = ("oracle", "direction", "length", "delta", "point")
 KINDS = ("moment", "square", "weights", "factor", "basis", "scalar", "index", "probe")
 INPUTS = ("param", "grad", "step", "loss", "hvp", "noise", "dot")
-PROVIDED = frozenset({"param", "grad", "step", "noise", "dot"})  # what a step has without an oracle or a closure
+PROVIDED = frozenset(
+    {"param", "grad", "step", "noise", "dot"}
+)  # what a step has without an oracle or a closure
 
 
 @dataclass(frozen=True)
@@ -123,12 +125,14 @@ class Transform:
         normalizes: bool = False,
         clips: bool = False,
         invariant: tuple[str, ...] = (),
+        precision: float = 1e-9,
     ) -> None:
         functools.update_wrapper(self, fn)
         self.fn, self.name = fn, fn.__name__
         self.room, self.scope, self.slots, self.sums = room, scope, slots, sums
         self.holds, self.provides, self.primes = holds, provides, primes
-        self.normalizes, self.clips, self.invariant = normalizes, clips, invariant
+        self.normalizes, self.clips = normalizes, clips
+        self.invariant, self.precision = invariant, precision
         self.view_fn: Callable[..., Any] | None = None
         self.view_asks: tuple[str, ...] = ()
         parameters = list(inspect.signature(fn).parameters.values())
@@ -168,7 +172,9 @@ class Transform:
     def __call__(self, *args: Any, **kwargs: Any) -> Part:
         names = (*self.holds, *self.hyper)
         if len(args) > len(names):
-            raise TypeError(f"{self.name} takes at most {len(names)} arguments ({', '.join(names)}), got {len(args)}")
+            raise TypeError(
+                f"{self.name} takes at most {len(names)} arguments ({', '.join(names)}), got {len(args)}"
+            )
         given = dict(zip(names, args, strict=False))
         for name in kwargs:
             if name not in names:
@@ -278,7 +284,10 @@ class Chain:
     @property
     def whole_tree(self) -> bool:
         """Whether some part looks at all parameters at once."""
-        return any(p.scope == "tree" or any(s.over == "tree" for s in p.transform.sums.values()) for p in self.everything())
+        return any(
+            p.scope == "tree" or any(s.over == "tree" for s in p.transform.sums.values())
+            for p in self.everything()
+        )
 
     def __repr__(self) -> str:
         return f"chain({', '.join(map(repr, self.parts))})"
@@ -328,9 +337,15 @@ def _check_chain(c: Chain) -> None:
             if wrong:
                 raise ValueError(f"{name} holds {', '.join(wrong)}: only direction transforms can be held")
             if held.whole_tree:
-                raise ValueError(f"{name} holds {held}, of which a part looks at the whole tree: put it in front")
+                raise ValueError(
+                    f"{name} holds {held}, of which a part looks at the whole tree: put it in front"
+                )
     for room in ("oracle", "length", "point"):
-        same = [p.transform.name for p in c.parts if p.transform.room in (room, "search" if room == "length" else room)]
+        same = [
+            p.transform.name
+            for p in c.parts
+            if p.transform.room in (room, "search" if room == "length" else room)
+        ]
         if len(same) > 1:
             raise ValueError(f"a chain has at most one {room} part, got {', '.join(same)}")
     names = [name for name, _, _ in c.slots()]
@@ -371,6 +386,7 @@ def transform(
     normalizes: bool = False,
     clips: bool = False,
     invariant: tuple[str, ...] = (),
+    precision: float = 1e-9,
     **slots: Slot,
 ) -> Any:
     """Declare a transform (see the module's docstring); registers it.
@@ -380,14 +396,14 @@ def transform(
     ``holds``: names of chains it runs inside. ``primes``: the first gradient only sets it up: at step 0 nothing but its
     own slots is written. ``normalizes``: its result has one size, whatever came in; ``clips``: it bounds the size (a
     chain that does the latter after the former draws a warning). ``invariant``: what `piste.laws` is to check, of "sign"
-    (f(-g) = -f(g)), "scale" (f(cg) = f(g)) and "transpose" (f(gᵀ) = f(g)ᵀ).
+    (f(-g) = -f(g)), "scale" (f(cg) = f(g)) and "transpose" (f(gᵀ) = f(g)ᵀ), to ``precision`` (products in bf16: 0.1).
     Errors (TypeError) name the transform and the unknown name.
     """
 
     def declare(fn: Callable[..., Any]) -> Transform:
         declared = Transform(
             fn, room=room, scope=scope, slots=dict(slots), sums=dict(sums or {}), holds=holds, provides=provides,
-            primes=primes, normalizes=normalizes, clips=clips, invariant=invariant,
+            primes=primes, normalizes=normalizes, clips=clips, invariant=invariant, precision=precision,
         )  # fmt: skip
         kind = room if room in ("oracle", "search") else "transform"
         register(kind, fn.__name__, declared, ("closure",) if kind != "transform" else ())
@@ -396,7 +412,9 @@ def transform(
     return declare if fn is None else declare(fn)
 
 
-def oracle(fn: Callable[..., Any] | None = None, /, *, provides: tuple[str, ...] = ("loss",), **slots: Slot) -> Any:
+def oracle(
+    fn: Callable[..., Any] | None = None, /, *, provides: tuple[str, ...] = ("loss",), **slots: Slot
+) -> Any:
     """Declare where the slope comes from: ``fn(evaluate, params, *, ...) -> (loss, grads)`` over lists.
 
     ``evaluate(point=None) -> (loss, grads)`` runs the user's closure at the weights or at ``point``.

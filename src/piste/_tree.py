@@ -22,19 +22,27 @@ if TYPE_CHECKING:
 class Multipass:
     """One step's closure, and what its evaluations gave."""
 
-    def __init__(self, leaves: list[Leaf], oracle: Part | None, multi: bool, closure: Callable[[], Any] | None) -> None:
+    def __init__(
+        self, leaves: list[Leaf], oracle: Part | None, multi: bool, closure: Callable[[], Any] | None
+    ) -> None:
         self.leaves, self.oracle, self.multi, self.closure = leaves, oracle, multi, closure
-        self.evaluate = Evaluate([leaf.param for leaf in leaves], closure) if multi and closure is not None else None
+        self.evaluate = (
+            Evaluate([leaf.param for leaf in leaves], closure) if multi and closure is not None else None
+        )
         self.loss: Any = None
         self.grads: list[Tensor | None] = []
         self.extras: dict[str, Any] = {}
 
     @classmethod
-    def of(cls, chains: Sequence[Chain], optimizer: Optimizer, closure: Callable[[], Any] | None) -> Multipass:
+    def of(
+        cls, chains: Sequence[Chain], optimizer: Optimizer, closure: Callable[[], Any] | None
+    ) -> Multipass:
         oracles = [p for c in chains for p in c.room("oracle")]
         names = sorted({p.transform.name for p in oracles})
         if len(names) > 1:
-            raise ValueError(f"the groups' chains have different oracles ({', '.join(names)}): an optimizer has one")
+            raise ValueError(
+                f"the groups' chains have different oracles ({', '.join(names)}): an optimizer has one"
+            )
         multi = any(c.needs_closure for c in chains)
         if multi and closure is None:
             who = names[0] if names else next(p.transform.name for c in chains for p in c.room("search"))
@@ -87,7 +95,9 @@ def _search(multi: Multipass, step: Step, meetings: list[Meeting], given: Pass) 
     """One scale for the direction of the whole tree."""
     updates = {leaf.name: u for m in meetings for leaf, u in zip(m.lane.leaves, m.values, strict=True)}
     zero = [torch.zeros_like(leaf.param) for leaf in multi.leaves]
-    direction = [-updates[leaf.name] if leaf.name in updates else z for leaf, z in zip(multi.leaves, zero, strict=True)]
+    direction = [
+        -updates[leaf.name] if leaf.name in updates else z for leaf, z in zip(multi.leaves, zero, strict=True)
+    ]
     env: dict[str, Any] = {
         "evaluate": multi.evaluate, "params": [leaf.param.detach() for leaf in multi.leaves], "direction": direction,
         "loss": multi.loss, "step": meetings[0].lane.step,
@@ -115,7 +125,9 @@ def tree_rule(multi: Any, step: Step, meetings: list[Meeting], given: Pass) -> l
     env: dict[str, Any] = {"dot": torch.dot}
     for name, value in envs[0].items():
         tensor = isinstance(value, Tensor) and name != "loss"
-        env[name] = torch.cat([leaf.flat(e[name]) for leaf, e in zip(leaves, envs, strict=True)]) if tensor else value
+        env[name] = (
+            torch.cat([leaf.flat(e[name]) for leaf, e in zip(leaves, envs, strict=True)]) if tensor else value
+        )
     slots: dict[str, Any] = {}
     for name, slot in step.slots.items():
         if slot.axes == "":
@@ -123,11 +135,15 @@ def tree_rule(multi: Any, step: Step, meetings: list[Meeting], given: Pass) -> l
         else:
             slots[name] = torch.cat([_rows(leaf, leaf.read(name), slot.axes) for leaf in leaves], dim=-1)
     frame = Frame(env, slots)
-    u = run((step,), torch.cat([leaf.flat(x) for leaf, x in zip(leaves, us, strict=True)]), frame, lane.numbers)
+    u = run(
+        (step,), torch.cat([leaf.flat(x) for leaf, x in zip(leaves, us, strict=True)]), frame, lane.numbers
+    )
     sizes = [x.numel() for x in us]
     for name in frame.changed:
         slot = step.slots[name]
-        pieces = [frame.slots[name]] * len(leaves) if slot.axes == "" else frame.slots[name].split(sizes, dim=-1)
+        pieces = (
+            [frame.slots[name]] * len(leaves) if slot.axes == "" else frame.slots[name].split(sizes, dim=-1)
+        )
         for leaf, piece in zip(leaves, pieces, strict=True):
             leaf.write(name, piece if slot.axes == "" else _unrows(leaf, piece))
     split = iter([leaf.unflat(x) for leaf, x in zip(leaves, u.split(sizes), strict=True)])
@@ -140,4 +156,8 @@ def _rows(leaf: Leaf, stored: Tensor, axes: str) -> Tensor:
 
 
 def _unrows(leaf: Leaf, piece: Tensor) -> Tensor:
-    return leaf.unflat(piece) if piece.dim() == 1 else torch.stack([leaf.unflat(row.contiguous()) for row in piece])
+    return (
+        leaf.unflat(piece)
+        if piece.dim() == 1
+        else torch.stack([leaf.unflat(row.contiguous()) for row in piece])
+    )

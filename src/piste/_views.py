@@ -79,7 +79,11 @@ def averaged(
 
 def _batch_norms(model: nn.Module | None) -> list[nn.Module]:
     kind = torch.nn.modules.batchnorm._BatchNorm
-    return [m for m in model.modules() if isinstance(m, kind) and m.track_running_stats] if model is not None else []
+    return (
+        [m for m in model.modules() if isinstance(m, kind) and m.track_running_stats]
+        if model is not None
+        else []
+    )
 
 
 def _refresh(model: nn.Module, norms: list[nn.Module], batches: Iterable[Any]) -> None:

@@ -41,7 +41,13 @@ def init(chain: Chain, params: Mapping[str, Tensor]) -> State:
 
 
 def step(
-    chain: Chain, grads: Mapping[str, Tensor], state: State, params: Mapping[str, Tensor], *, seed: int = 0, **extras: Any
+    chain: Chain,
+    grads: Mapping[str, Tensor],
+    state: State,
+    params: Mapping[str, Tensor],
+    *,
+    seed: int = 0,
+    **extras: Any,
 ) -> tuple[dict[str, Tensor], State]:
     """One step: the new parameters and the new state. Parameters without a gradient are left as they are.
 
@@ -49,10 +55,14 @@ def step(
     Errors: KeyError for a gradient or a state of an unknown parameter, ValueError for a chain that needs a closure.
     """
     if chain.needs_closure:
-        raise ValueError("the chain has an oracle or a search, which evaluate the loss themselves: use its optimizer")
+        raise ValueError(
+            "the chain has an oracle or a search, which evaluate the loss themselves: use its optimizer"
+        )
     unknown = sorted(set(grads) - set(params)) + sorted(set(grads) - set(state))
     if unknown:
-        raise KeyError(f"a gradient for {unknown[0]!r}, of which there is no parameter or no state (init makes it)")
+        raise KeyError(
+            f"a gradient for {unknown[0]!r}, of which there is no parameter or no state (init makes it)"
+        )
     kept = {name: dict(values) for name, values in state.items()}
     leaves = _leaves({n: params[n] for n in grads}, kept, grads)
     weights = [name for name, slot, _ in chain.slots() if slot.kind == "weights"]

@@ -27,6 +27,7 @@ from .layerwise import normalize_rms as normalize_rms
 from .layerwise import scale_by_trust_ratio as scale_by_trust_ratio
 from .momentum import ema as ema
 from .momentum import trace as trace
+from .quasinewton import scale_by_lbfgs as scale_by_lbfgs
 from .sign import scale_by_lion as scale_by_lion
 from .spectral import match_rms as match_rms
 from .spectral import orthogonalize as orthogonalize

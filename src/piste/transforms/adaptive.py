@@ -11,7 +11,7 @@ from .._transform import moment, square, transform
 from ._numbers import debias, sqrt
 
 
-@transform(exp_avg=moment, exp_avg_sq=square)
+@transform(invariant=("sign",), exp_avg=moment, exp_avg_sq=square)
 def scale_by_adam(
     g: Tensor, step: Any, exp_avg: Tensor, exp_avg_sq: Tensor, *, beta1: float, beta2: float, eps: float
 ) -> Any:

@@ -10,7 +10,7 @@ from .._transform import moment, transform
 from ._numbers import where
 
 
-@transform(momentum_buffer=moment)
+@transform(invariant=("sign",), momentum_buffer=moment)
 def ema(u: Tensor, momentum_buffer: Tensor, *, momentum: float, nesterov: bool = False) -> Any:
     """Exponential average of the update, as Muon's authors write it.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from .._transform import moment, transform
 
 
-@transform(normalizes=True, exp_avg=moment)
+@transform(normalizes=True, invariant=("sign", "scale"), exp_avg=moment)
 def scale_by_lion(g: Tensor, exp_avg: Tensor, *, beta1: float, beta2: float) -> Any:
     """u = sign(β₁m + (1-β₁)g), then m ← β₂m + (1-β₂)g.
 

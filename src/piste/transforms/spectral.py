@@ -8,7 +8,7 @@ from .._transform import transform
 from ..linalg.polar import newton_schulz
 
 
-@transform(scope="tensor", normalizes=True)
+@transform(scope="tensor", normalizes=True, invariant=("sign", "scale", "transpose"), precision=0.1)
 def orthogonalize(u: Tensor, *, steps: int = 5) -> Tensor:
     """u ← UVᵀ of u = USVᵀ, to the accuracy that Newton-Schulz's quintic reaches in ``steps`` iterations in bf16.
 

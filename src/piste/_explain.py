@@ -1,0 +1,71 @@
+"""What an optimizer does to which parameter, as a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ._leaf import forecast
+from ._routing import ROLES, render
+from ._storage import plain
+
+if TYPE_CHECKING:
+    from ._optimizer import Optimizer
+    from ._transform import Chain
+
+
+class Explanation:
+    """The routing table of an optimizer: ``rows`` as dictionaries; printed, as aligned text."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self.rows = rows
+
+    def __str__(self) -> str:
+        return render(self.rows)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def explain(optimizer: Optimizer) -> Explanation:
+    """Every parameter once: its role, matrix view, chain, lr, bytes of state, and what the role means."""
+    rows = []
+    for chain, group, leaves in zip(
+        optimizer.chains(), optimizer.param_groups, optimizer.leaves(), strict=True
+    ):
+        for leaf in leaves:
+            why = ROLES.get(leaf.role, "known by its dimensions alone")
+            frozen = "" if leaf.param.requires_grad else "frozen; "
+            rows.append(
+                {
+                    "parameter": leaf.name,
+                    "shape": tuple(leaf.param.shape),
+                    "role": leaf.role or ("hidden" if leaf.param.dim() > 1 else "vector"),
+                    "view": group["view"],
+                    "chain": f"{group['optimizer']}: {', '.join(p.transform.name for p in chain.parts)}",
+                    "lr": float(group["lr"]),
+                    "bytes": forecast(chain, leaf) if leaf.param.requires_grad else 0,
+                    "reason": frozen + why,
+                }
+            )
+    return Explanation(rows)
+
+
+def shared_bytes(chain: Chain) -> int:
+    """Bytes of the scalars that the parameters of a group share."""
+    return sum(
+        plain.bytes(s.kind, 1, torch.float32) for _, s, _ in chain.slots() if s.shared and s.kind != "probe"
+    )
+
+
+def forecast_bytes(optimizer: Optimizer) -> int:
+    """Bytes of state that the chains keep of these parameters, from their declarations alone (frozen ones: none)."""
+    total = 0
+    for chain, leaves in zip(optimizer.chains(), optimizer.leaves(), strict=True):
+        total += sum(forecast(chain, leaf) for leaf in leaves if leaf.param.requires_grad)
+        total += shared_bytes(chain) if leaves else 0
+    return total
+
+
+__all__ = ["Explanation", "explain", "forecast_bytes"]

@@ -1,0 +1,405 @@
+"""Laws that every transform and every optimizer must keep, as functions you can run on your own.
+
+    for verdict in piste.laws.check(my_transform): print(verdict)
+
+What the engine may do with a rule follows from what it declared; each declaration is a law here. All run in float64 on
+small random tensors; a law that does not apply to a rule is not listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._leaf import Leaf, make_slot, slot_shapes
+from ._optimizer import Optimizer
+from ._program import Frame, Step, build, resolve, run, sum_key, summed
+from ._transform import Chain, Part, Transform, chain
+
+SHAPE = (6, 4)
+TOLERANCE = 1e-12
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One law tried on one rule. ``detail`` says what was seen, and where it fails, what to declare instead."""
+
+    rule: str
+    law: str
+    holds: bool
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{'ok  ' if self.holds else 'FAIL'} {self.rule}: {self.law}{' - ' + self.detail if self.detail else ''}"
+
+
+def check(rule: Transform | Part) -> list[Verdict]:
+    """Every law that applies to a transform (hyperparameters without defaults are given plausible values)."""
+    part = rule if isinstance(rule, Part) else sample(rule)
+    if part.transform.room in ("oracle", "search"):
+        return []
+    name = part.transform.name
+    found = []
+    for law, test in _LAWS.items():
+        try:
+            detail = test(part)
+        except Exception as error:  # a law that cannot even run is broken: say how
+            found.append(Verdict(name, law, False, f"{type(error).__name__}: {error}"))
+            continue
+        if detail is not None:
+            found.append(Verdict(name, law, detail == "", detail))
+    return found
+
+
+def sample(rule: Transform) -> Part:
+    """The transform with its defaults, and plausible values for what has none."""
+    from .transforms.adaptive import scale_by_adam
+
+    plausible = {"lr": 0.1, "eps": 1e-8, "epsilon": 1e-6, "max_norm": 0.5, "weight_decay": 0.1, "rho": 0.05}
+    held = {name: chain(scale_by_adam(0.9, 0.99, 1e-8)) for name in rule.holds}
+    hyper = {}
+    for name in rule.hyper:
+        if name not in rule.defaults:
+            hyper[name] = plausible.get(name, 3 if name in rule.static else 0.9)
+    return rule(**held, **hyper)
+
+
+# one rule on one tensor ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Run:
+    """A part over a few steps on one tensor: every step's inputs, its slots before it, and what came out."""
+
+    steps: tuple[Step, ...]
+    numbers: list[Any]
+    inputs: list[dict[str, Any]]
+    before: list[dict[str, Any]]
+    out: list[tuple[Tensor, dict[str, Any]]]
+
+
+def _apply(
+    steps: tuple[Step, ...], env: Mapping[str, Any], slots: Mapping[str, Any], numbers: list[Any]
+) -> Any:
+    frame = Frame({k: v for k, v in env.items() if k != "u"}, dict(slots))
+    u = run(steps, env["u"], frame, numbers)
+    return u, frame.slots
+
+
+def _inputs(steps: tuple[Step, ...], t: int, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Independent u, grad, param ...: with u = grad a wrong rule passes."""
+    generator = torch.Generator().manual_seed(97 * t)
+    env: dict[str, Any] = {
+        k: torch.randn(shape, generator=generator, dtype=torch.float64)
+        for k in ("u", "param", "grad", "hvp", "noise")
+    }
+    env |= {"step": t, "loss": torch.tensor(1.0, dtype=torch.float64), "dot": torch.dot}
+    for step in steps:
+        for name, rule in step.tree_sums.items():
+            value = rule.fn(*(env[a] for a in rule.asks))
+            env[sum_key(step, name)] = {"sum": value.sum, "mean": value.mean, "max": value.amax}[rule.how]()  # type: ignore[index]
+    return env
+
+
+def _slots(part: Part, shape: tuple[int, ...]) -> dict[str, Any]:
+    leaf = Leaf("w", torch.randn(shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64), {})
+    slots: dict[str, Any] = {name: None for name, _, _ in part.slots()}
+    for name, (slot, size, hyper) in slot_shapes(Chain((part,)), leaf).items():
+        if slot.kind != "probe":  # a diagnostic may look at everything: it is never fed back
+            slots[name] = leaf.param.clone() if slot.kind == "weights" else make_slot(slot, size, hyper, leaf)
+    return {k: None if v is None else v.double() if v.is_floating_point() else v for k, v in slots.items()}
+
+
+def _trace(part: Part, count: int = 3, scale: float = 1.0, shape: tuple[int, ...] = SHAPE) -> _Run:
+    slots = _slots(part, shape)
+    if part.scope == "tree":
+        shape = (torch.Size(shape).numel(),)
+        slots = {k: v if v is None or v.dim() == 0 else _tree_shape(v, shape[0]) for k, v in slots.items()}
+    first = 0 if part.transform.primes else 1
+    result = _Run((), [], [], [], [])
+    for t in range(first, first + count):
+        numbers: list[Any] = []
+        steps = build(resolve(Chain((part,)), t, numbers))
+        env = _inputs(steps, t, shape)
+        for k in ("u", "grad", "hvp"):
+            env[k] = env[k] * scale
+        result.steps, result.numbers = steps, numbers
+        result.inputs.append(env)
+        result.before.append(slots)
+        out = _apply(steps, env, slots, numbers)
+        result.out.append(out)
+        slots = out[1]
+    return result
+
+
+def _tree_shape(v: Tensor, n: int) -> Tensor:
+    return v.reshape(*v.shape[: v.dim() - 2], n)
+
+
+def _differs(a: Tensor, b: Tensor) -> float:
+    a, b = a.detach(), b.detach()
+    scale = max(1.0, float(b.abs().max()) if b.numel() else 1.0)
+    return float((a - b).abs().max()) / scale if a.numel() else 0.0
+
+
+# the laws --------------------------------------------------------------------------------------------------------
+
+
+def _pure(part: Part) -> str:
+    seen = _trace(part)
+    for env, slots in zip(seen.inputs, seen.before, strict=True):
+        given = {
+            **{k: v for k, v in env.items() if isinstance(v, Tensor)},
+            **{k: v for k, v in slots.items() if v is not None},
+        }
+        copies = {k: v.clone() for k, v in given.items()}
+        _apply(seen.steps, env, slots, seen.numbers)
+        for k, v in given.items():
+            if not torch.equal(v, copies[k]):
+                return f"{k!r} was changed in place: compute a new tensor"
+    return ""
+
+
+def _kept(part: Part) -> str:
+    for dtype in (torch.float64, torch.float32):
+        seen = _trace(part)
+        cast = {
+            k: v.to(dtype) if isinstance(v, Tensor) and v.dim() else v for k, v in seen.inputs[-1].items()
+        }
+        slots = {k: v if v is None or not v.dim() else v.to(dtype) for k, v in seen.before[-1].items()}
+        u, new = _apply(seen.steps, cast, slots, seen.numbers)
+        if u.shape != cast["u"].shape or u.dtype != dtype:
+            return f"update {tuple(cast['u'].shape)} {dtype} became {tuple(u.shape)} {u.dtype}"
+        for name, value in new.items():
+            was = slots[name]
+            if was is not None and value.shape != was.shape:
+                return f"slot {name!r} {tuple(was.shape)} became {tuple(value.shape)}"
+            if was is not None and value.dim() and value.dtype != was.dtype:
+                return f"slot {name!r} {was.dtype} became {value.dtype}"
+    return ""
+
+
+def _cutting(part: Part) -> str | None:
+    if part.scope != "element":
+        return None
+    seen = _trace(part)
+    kinds = {name: slot.axes for name, slot, _ in part.slots()}
+    for env, before, (whole, new) in zip(seen.inputs, seen.before, seen.out, strict=True):
+        sums = _own_sums(seen.steps, env)
+        for rows in (slice(0, 2), slice(2, 6)):
+            for cols in (slice(0, 1), slice(1, 4)):
+                cut = {
+                    k: _cut(v, "m n", rows, cols) if isinstance(v, Tensor) and v.dim() == 2 else v
+                    for k, v in env.items()
+                }
+                cut |= {k: _cut(v, axes, rows, cols) for k, (v, axes) in sums.items()}
+                slots = {k: None if v is None else _cut(v, kinds[k], rows, cols) for k, v in before.items()}
+                u, got = _apply(seen.steps, cut, slots, seen.numbers)
+                if _differs(u, whole[rows, cols]) > TOLERANCE:
+                    return "the update at an index depends on others: declare the sum it takes, or scope='tensor'"
+                for name, value in got.items():
+                    if (
+                        value is not None
+                        and _differs(value, _cut(new[name], kinds[name], rows, cols)) > TOLERANCE
+                    ):
+                        return f"slot {name!r} depends on other indices: declare the sum, or scope='tensor'"
+    return ""
+
+
+def _own_sums(steps: tuple[Step, ...], env: Mapping[str, Any]) -> dict[Any, tuple[Tensor, str]]:
+    """What the whole tensor gives for the declared sums, under the keys by which a step finds them given."""
+    axes = {"row": "m", "col": "n", "tensor": ""}
+    found = {}
+    for step in steps:
+        for name, rule in step.transform.sums.items():
+            if rule.over != "tree":
+                frame = Frame({k: v for k, v in env.items() if k != "u"}, {})
+                found[sum_key(step, name)] = summed(step, name, env["u"], frame), axes[rule.over]
+    return found
+
+
+def _cut(v: Tensor, axes: str, rows: slice, cols: slice) -> Tensor:
+    if axes == "":
+        return v
+    if "m n" in axes:
+        return v[..., rows, cols]
+    return v[rows] if axes == "m" else v[:, cols]
+
+
+def _stacking(part: Part) -> str | None:
+    if part.scope == "tree":
+        return None
+    runs = [_trace(part), _trace(part, scale=-0.5)]
+    names = [k for k, v in runs[0].before[-1].items() if v is not None]
+    tensors = [k for k, v in runs[0].inputs[-1].items() if isinstance(v, Tensor) and v.dim() == 2]
+    rest = {k: v for k, v in runs[0].inputs[-1].items() if k not in tensors}
+    shared = {name for name, slot, _ in part.slots() if slot.shared}
+
+    def single(env: dict[str, Tensor], slots: dict[str, Tensor]) -> Any:
+        absent = dict.fromkeys((k for k in runs[0].before[-1] if k not in names), None)
+        u, new = _apply(runs[0].steps, {**env, **rest}, {**slots, **absent}, runs[0].numbers)
+        return u, {k: v for k, v in new.items() if v is not None and k not in shared}
+
+    env = {k: torch.stack([r.inputs[-1][k] for r in runs]) for k in tensors}
+    slots = {k: torch.stack([r.before[-1][k] for r in runs]) for k in names}
+    loop = [single({k: env[k][i] for k in tensors}, {k: slots[k][i] for k in names}) for i in range(2)]
+    together = torch.func.vmap(single)(env, slots)
+    for i, (u, new) in enumerate(loop):
+        seen = max(
+            _differs(together[0][i], u), *(_differs(together[1][k][i], v) for k, v in new.items()), 0.0
+        )
+        if seen > part.transform.precision:
+            return "batched by vmap it gives something else than one by one"
+    return ""
+
+
+def _numbers(part: Part) -> str | None:
+    """What compiled code sees: numbers and the step as 0-d float64 tensors."""
+    if part.scope == "tree" or part.transform.primes:
+        return None
+    seen = _trace(part)
+    env = {**seen.inputs[-1], "step": torch.tensor(float(seen.inputs[-1]["step"]), dtype=torch.float64)}
+    numbers = [torch.tensor(float(x), dtype=torch.float64) for x in seen.numbers]
+    u, _ = _apply(seen.steps, env, seen.before[-1], numbers)
+    return "" if _differs(u, seen.out[-1][0]) <= TOLERANCE else "tensors for numbers change the result"
+
+
+def _invariant(part: Part) -> str | None:
+    declared = part.transform.invariant
+    if not declared:
+        return None
+    base = _trace(part)
+    tests: dict[str, Callable[[], float]] = {
+        "sign": lambda: _differs(_trace(part, scale=-1.0).out[-1][0], -base.out[-1][0]),
+        "scale": lambda: _differs(_trace(part, scale=1024.0).out[-1][0], base.out[-1][0]),
+        "transpose": lambda: _transposed(part, base),
+    }
+    for name in declared:
+        if name not in tests:
+            return f"unknown invariance {name!r}: sign, scale or transpose"
+        seen = tests[name]()
+        if seen > part.transform.precision:
+            return f"{name}: differs by {seen:.1e}"
+    return ""
+
+
+def _transposed(part: Part, base: _Run) -> float:
+    u, slots = base.inputs[-1]["u"], base.before[-1]
+    if any(v is not None for v in slots.values()):
+        raise ValueError("transpose is an invariance of rules without slots")
+    turned = {**base.inputs[-1], "u": u.mT.contiguous()}
+    return _differs(_apply(base.steps, turned, {}, base.numbers)[0], base.out[-1][0].mT)
+
+
+_LAWS: dict[str, Callable[[Part], str | None]] = {
+    "inputs unchanged": _pure,
+    "dtype and shape kept": _kept,
+    "element commutes with cutting": _cutting,
+    "commutes with stacking": _stacking,
+    "numbers may be tensors": _numbers,
+    "declared invariances hold": _invariant,
+}
+
+
+# a whole optimizer -----------------------------------------------------------------------------------------------
+
+
+def check_optimizer(cls: Any, **hyper: Any) -> Iterator[Verdict]:
+    """Laws of a whole optimizer, on a small problem with a closure."""
+    for law, test in _OPTIMIZER_LAWS.items():
+        detail = test(cls, hyper)
+        yield Verdict(cls.__name__, law, detail == "", detail)
+
+
+def _problem() -> tuple[dict[str, torch.nn.Parameter], Callable[[Any], Callable[[], Tensor]]]:
+    """Four parameters, the last frozen, the third without a gradient; the closure fills the others' gradients."""
+    g = torch.Generator().manual_seed(0)
+    shapes = {"w": (6, 6), "b": (6,), "unused": (3, 3), "frozen": (2, 2)}
+    params = {
+        n: torch.nn.Parameter(torch.randn(s, generator=g, dtype=torch.float64)) for n, s in shapes.items()
+    }
+    params["frozen"].requires_grad_(False)
+    target = torch.randn(6, 6, generator=g, dtype=torch.float64)
+
+    def closure_of(opt: Any) -> Callable[[], Tensor]:
+        def closure() -> Tensor:
+            opt.zero_grad()
+            loss = ((params["w"] @ params["w"].T + params["b"] - target) ** 2).mean()
+            loss.backward()
+            return loss
+
+        return closure
+
+    return params, closure_of
+
+
+def _optimizer(cls: Any, params: Mapping[str, Tensor], hyper: Mapping[str, Any]) -> Optimizer:
+    groups = [{"params": list(params.items()), "optimizer": cls.factory.name}]
+    return cls(groups, **hyper)
+
+
+def _go(cls: Any, hyper: Mapping[str, Any], count: int) -> tuple[dict[str, Any], Optimizer, Any]:
+    params, closure_of = _problem()
+    opt = _optimizer(cls, params, hyper)
+    for _ in range(count):
+        opt.step(closure_of(opt))
+    return params, opt, closure_of
+
+
+def _still(cls: Any, hyper: Mapping[str, Any]) -> str:
+    params, _, _ = _go(cls, {**hyper, "lr": 0.0}, 4)
+    start, _ = _problem()
+    moved = [n for n in params if not torch.equal(params[n], start[n])]
+    return f"with lr = 0 {moved[0]!r} moved" if moved else ""
+
+
+def _untouched(cls: Any, hyper: Mapping[str, Any]) -> str:
+    params, _, _ = _go(cls, hyper, 3)
+    start, _ = _problem()
+    moved = [n for n in ("unused", "frozen") if not torch.equal(params[n], start[n])]
+    if moved:
+        return f"{moved[0]!r} has no gradient, yet moved"
+    return "" if not torch.equal(params["w"], start["w"]) else "nothing moved at all"
+
+
+def _resumed(cls: Any, hyper: Mapping[str, Any]) -> str:
+    whole, _, _ = _go(cls, hyper, 7)
+    params, opt, _ = _go(cls, hyper, 4)
+    again, closure_of = _problem()
+    for n, p in again.items():
+        p.data.copy_(params[n])
+    twin = _optimizer(cls, again, hyper)
+    twin.load_state_dict(opt.state_dict())
+    for _ in range(3):
+        twin.step(closure_of(twin))
+    wrong = [n for n in whole if not torch.equal(whole[n], again[n])]
+    return f"{wrong[0]!r} differs after save, load and continue" if wrong else ""
+
+
+def _reordered(cls: Any, hyper: Mapping[str, Any]) -> str:
+    whole, _, _ = _go(cls, hyper, 4)
+    params, closure_of = _problem()
+    opt = _optimizer(cls, dict(reversed(params.items())), hyper)
+    for _ in range(4):
+        opt.step(closure_of(opt))
+    seen = max(_differs(params[n], whole[n]) for n in whole)
+    return f"the order of the parameters matters ({seen:.1e})" if seen > 1e-9 else ""
+
+
+def _forecast(cls: Any, hyper: Mapping[str, Any]) -> str:
+    _, opt, _ = _go(cls, hyper, 2)
+    said, held = opt.forecast_bytes(), opt.state_bytes()
+    return f"forecast {said} bytes, holds {held}" if said != held else ""
+
+
+_OPTIMIZER_LAWS: dict[str, Callable[[Any, Mapping[str, Any]], str]] = {
+    "lr = 0 leaves weights alone": _still,
+    "frozen and grad-less parameters untouched": _untouched,
+    "resume = no interruption": _resumed,
+    "order of parameters irrelevant": _reordered,
+    "state bytes as forecast": _forecast,
+}
