@@ -188,10 +188,11 @@ def _bare(factory: Factory, pairs: Named) -> list[Row]:
 def _group(
     factory: Factory, rows: list[Row], hyper: dict[str, Any], rest: Mapping[str, Any] | None, **extra: Any
 ) -> list[dict[str, Any]]:
-    """Rows with the same destination, view and role make one group; no rows make one empty group, as in torch."""
+    """Rows with the same destination, view and role make one group, the rest's last; no rows make one empty group, as
+    in torch."""
     sheet = _sees_sheets(factory, hyper)
     groups: dict[Any, dict[str, Any]] = {}
-    for name, p, role, view, to in rows:
+    for name, p, role, view, to in sorted(rows, key=lambda row: row[4] == "rest"):
         check_parameter(name, p)
         view = str(view) if view is not None and (sheet and to != "rest") else None
         key = (to, view, role if factory.matrix or view else "")
