@@ -195,7 +195,8 @@ def _fill(leaf: Leaf, slots: Slots, values: Mapping[str, Any], start: int) -> No
             place(leaf, name, slot, shape, hyper).copy_(values[name])
         elif not slot.shared:
             leaf.state.pop(name, None)  # saved before its first gradient: it waits for that again
-    leaf.state["step"] = int(values.get("step", start))
+    uncounted = 1 if values else start  # torch's SGD keeps a momentum and does not count
+    leaf.state["step"] = int(values.get("step", uncounted))
 
 
 def _fill_group(group: dict[str, Any], saved: Mapping[str, Any], step: int) -> None:
