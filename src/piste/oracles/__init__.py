@@ -1,1 +1,4 @@
-"""Where the slope comes from."""
+"""Where the slope comes from. Without an oracle in the chain it is what the user's ``backward`` left in ``p.grad``."""
+
+from .backprop import backprop as backprop
+from .sam import sam as sam
