@@ -18,6 +18,8 @@ from .averaging import swa as swa
 from .clipping import clip_by_global_norm as clip_by_global_norm
 from .clipping import clip_by_unit_norm as clip_by_unit_norm
 from .clipping import clip_by_value as clip_by_value
+from .composites import cautious as cautious
+from .composites import graft as graft
 from .decay import decay_new_weights as decay_new_weights
 from .decay import decay_weights as decay_weights
 from .decay import descend as descend
@@ -27,6 +29,8 @@ from .layerwise import normalize_rms as normalize_rms
 from .layerwise import scale_by_trust_ratio as scale_by_trust_ratio
 from .momentum import ema as ema
 from .momentum import trace as trace
+from .projection import project_ball as project_ball
+from .projection import project_box as project_box
 from .quasinewton import scale_by_lbfgs as scale_by_lbfgs
 from .sign import scale_by_lion as scale_by_lion
 from .spectral import match_rms as match_rms

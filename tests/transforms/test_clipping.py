@@ -1,0 +1,115 @@
+"""Clips against their textbook and torch; what they show while somebody looks; where they belong."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+
+import piste
+from optimizers.trajectories import SHAPES, distance, follow, problem, start
+from piste import chain
+from piste.transforms import (
+    clip_by_global_norm,
+    clip_by_unit_norm,
+    clip_by_value,
+    descend,
+    ema,
+    orthogonalize,
+    scale_by_adam,
+)
+from reference import clipping
+
+
+@piste.optimizer
+def NormClippedSGD(lr=0.1, max_norm=1.0):
+    return chain(clip_by_global_norm(max_norm), descend(lr))
+
+
+@piste.optimizer
+def ValueClippedSGD(lr=0.1, clip_value=0.5):
+    return chain(clip_by_value(clip_value), descend(lr))
+
+
+@piste.optimizer
+def UnitClippedSGD(lr=0.1, clipping=0.1, eps=1e-3):
+    return chain(clip_by_unit_norm(clipping, eps), descend(lr))
+
+
+@piste.optimizer
+def NormClippedAdam(lr=0.1, max_norm=1.0):
+    return chain(clip_by_global_norm(max_norm), scale_by_adam(0.9, 0.999, 1e-8), descend(lr))
+
+
+CLIPS = [
+    (NormClippedSGD, {"max_norm": 1.0}),
+    (NormClippedSGD, {"max_norm": 1e3}),
+    (ValueClippedSGD, {"clip_value": 0.5}),
+    (UnitClippedSGD, {"clipping": 0.1}),
+    (UnitClippedSGD, {"clipping": 1e3}),
+]
+
+
+@pytest.mark.parametrize("factory, hyper", CLIPS)
+def test_clips_are_their_textbook(factory, hyper):
+    params, grads = problem([*SHAPES, (4, 3, 2, 2)], steps=10)
+    live = start(params)
+    got = follow(factory(live, **hyper), live, grads)
+    assert distance(got, clipping.reference(params, grads, **hyper)) < 1e-12
+
+
+def test_the_norm_is_the_whole_models_across_groups_and_optimizers():
+    """Two groups with different chains behind the same clip meet at it."""
+    params, grads = problem(SHAPES, steps=5)
+    live, other = start(params), start(params)
+    optimizer = NormClippedSGD(
+        [
+            NormClippedSGD.group(live[:2]),
+            NormClippedSGD.group(live[2:4], lr=0.2),
+            NormClippedAdam.group(live[4:]),
+        ]
+    )
+    got = follow(optimizer, live, grads)
+    plain = piste.SGD([{"params": other[:2]}, {"params": other[2:4], "lr": 0.2}], lr=0.1)
+    adam = piste.Adam(other[4:], lr=0.1)
+    for row in grads:
+        for p, g in zip(other, row, strict=True):
+            p.grad = g.clone()
+        torch.nn.utils.clip_grad_norm_(other, 1.0)
+        plain.step()
+        adam.step()
+    assert distance(got, [p.detach() for p in other]) < 1e-5  # torch adds 1e-6 to the norm
+
+
+def test_no_gradient_at_all_is_not_divided_by():
+    params, _ = problem(SHAPES, steps=1)
+    zero = [[torch.zeros_like(p) for p in params]]
+    for factory, hyper in CLIPS:
+        live = start(params)
+        assert distance(follow(factory(live, **hyper), live, zero), params) == 0
+
+
+@pytest.mark.parametrize("factory, hyper, share", [
+    (NormClippedSGD, {"max_norm": 1e-3}, 1.0),
+    (NormClippedSGD, {"max_norm": 1e3}, 0.0),
+    (ValueClippedSGD, {"clip_value": 1.0}, 0.25),
+    (UnitClippedSGD, {"clipping": 1.0}, 0.5),
+])  # fmt: skip
+def test_metrics_show_the_clipped_share(factory, hyper, share):
+    """Two rows of unit weights: one gradient row of norm 2, one of norm 0.1; one entry in four above 1."""
+    live = [torch.nn.Parameter(torch.full((2, 4), 0.5))]
+    optimizer = factory(live, **hyper)
+    optimizer.metrics(on=True)
+    grad = torch.tensor([[1.4, 1.4, 0.2, 0.14], [0.05, 0.05, 0.05, 0.05]])
+    follow(optimizer, live, [[grad]])
+    assert optimizer.metrics()["clipped_share"] == pytest.approx(share)
+    assert "clipped" not in optimizer.state[live[0]]
+
+
+def test_a_clip_behind_an_orthogonalized_update_warns():
+    with pytest.warns(UserWarning, match="clip_by_global_norm comes after orthogonalize"):
+        chain(ema(0.9), orthogonalize(5), clip_by_global_norm(1.0), descend(0.1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        chain(clip_by_value(1.0), ema(0.9), orthogonalize(5), descend(0.1))
