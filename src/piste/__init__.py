@@ -1,4 +1,4 @@
-"""piste: training neural networks by descent. Every optimizer a few lines of mathematics, one engine for all of them."""
+"""piste: training neural networks by descent. Every optimizer a few lines of mathematics, one engine for all."""
 
 from . import functional as functional
 from . import laws as laws

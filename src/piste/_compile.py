@@ -43,6 +43,7 @@ class Kernel:
     """
 
     def __init__(self, name: str, pure: PureStage, tensors: Sequence[Tensor], numbers: int) -> None:
+        from torch._guards import TracingContext, tracing
         from torch._inductor.compile_fx import compile_fx_inner
         from torch._inductor.decomposition import select_decomp_table
         from torch._subclasses import FakeTensorMode
@@ -66,7 +67,7 @@ class Kernel:
         self._pure = pure
         self._prologue, body, self._numbers = _hoist(graph, k)
         fakes = [n.meta["val"] for n in body.graph.nodes if n.op == "placeholder"]
-        with torch._guards.tracing(torch._guards.TracingContext(mode)):
+        with tracing(TracingContext(mode)):
             self._run: Any = compile_fx_inner(body, fakes)
         compiled_graphs.append(name)
 

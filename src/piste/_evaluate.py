@@ -1,4 +1,4 @@
-"""Loss and gradients somewhere else: the one primitive that SAM, line searches, zeroth order and Hessian products share."""
+"""Loss and gradients somewhere else: the one primitive of SAM, line searches, zeroth order and Hessian products."""
 
 from __future__ import annotations
 

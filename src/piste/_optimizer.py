@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from . import _checkpoint, _explain, _groups, _metrics, _views
 from ._factory import Factory
 from ._leaf import Leaf
+from ._pass import Pass
 from ._plan import make_lane, run
 from ._registry import register
 from ._routing import matrix_view
-from ._stages import Pass
-from ._tree import Multipass, meet
 from ._transform import Chain
+from ._tree import Multipass, meet
 
 P = ParamSpec("P")
 T = TypeVar("T", covariant=True)
@@ -51,7 +51,9 @@ class Optimizer(torch.optim.Optimizer):
 
     def __init__(self, params: Any, *args: Any, **kwargs: Any) -> None:
         if not hasattr(type(self), "factory"):
-            raise TypeError("piste.Optimizer is made by @piste.optimizer: use piste.AdamW(...) or your own factory")
+            raise TypeError(
+                "piste.Optimizer is made by @piste.optimizer: use piste.AdamW(...) or your own factory"
+            )
         engine = {k: kwargs.pop(k, v) for k, v in _ENGINE.items()}
         hyper = _bind(self.factory, args, kwargs)
         hyper = self.factory.checked(hyper, self.factory.name, also=_ENGINE)
@@ -87,7 +89,9 @@ class Optimizer(torch.optim.Optimizer):
             count = sum(len(g["params"]) for g in self.param_groups)
             groups = _groups.complete(self.factory, group, self._hyper, self._rest, count)
         _groups.refuse_repeats([*self.param_groups, *groups])
-        states = [_checkpoint.new_states(_chain_of(g), _leaves_of(g, {}, {})) for g in groups]  # it may refuse
+        states = [
+            _checkpoint.new_states(_chain_of(g), _leaves_of(g, {}, {})) for g in groups
+        ]  # it may refuse
         for made, values in zip(groups, states, strict=True):
             self._add(made, values)
 
@@ -104,9 +108,14 @@ class Optimizer(torch.optim.Optimizer):
         self._first_lrs = [float(g["lr"]) for g in self.param_groups]
 
     def leaves(self) -> list[list[Leaf]]:
-        """The parameters with their states, by group."""
-        if self._leaves is None:
+        """The parameters with their states, by group. Who replaces an entry of ``state`` (ZeroRedundancyOptimizer, a
+        reset) is heard: what is missing is made anew."""
+        if self._leaves is None or any(self.state.get(f.param) is not f.state for g in self._leaves for f in g):
             self._leaves = [_leaves_of(g, self.state, self._roles) for g in self.param_groups]
+            for chain, leaves in zip(self.chains(), self._leaves, strict=True):
+                lost = [leaf for leaf in leaves if "step" not in leaf.state]
+                for leaf, state in zip(lost, _checkpoint.new_states(chain, lost), strict=True):
+                    leaf.state = self.state[leaf.param] = state
         return self._leaves
 
     def chains(self) -> list[Chain]:
@@ -165,7 +174,7 @@ class Optimizer(torch.optim.Optimizer):
         given = Pass(gradients, {"loss": loss, **multipass.extras}, self.compile, self.seed, self.fused)
         with _metrics.watch(self._metrics, lanes, gradients):
             run(lanes, given, lambda *meeting: meet(multipass, *meeting))
-        for group, members in started:
+        for _, members in started:
             for leaf in members:
                 leaf.state["step"] += 1
         for group in self.param_groups:
@@ -265,7 +274,13 @@ def _chain_of(group: Mapping[str, Any]) -> Chain:
 def _leaves_of(group: Mapping[str, Any], state: Mapping[Any, Any], roles: Mapping[str, str]) -> list[Leaf]:
     view, other = group["view"], group["role"]
     return [
-        Leaf(name, p, state.get(p, {}), matrix_view(view, p.dim()) if view else None, role=roles.get(name) or other)
+        Leaf(
+            name,
+            p,
+            state.get(p, {}),
+            matrix_view(view, p.dim()) if view else None,
+            role=roles.get(name) or other,
+        )
         for name, p in zip(group["param_names"], group["params"], strict=True)
     ]
 
@@ -274,7 +289,9 @@ def _apply_schedule(optimizer: Optimizer, key: str, schedule: Callable[[int], An
     who, _, name = key.rpartition(".")
     groups = [g for g in optimizer.param_groups if name in g and who in ("", g["optimizer"])]
     if not groups:
-        known = sorted({k for g in optimizer.param_groups for k in _groups.factory_of(g["optimizer"]).defaults})
+        known = sorted(
+            {k for g in optimizer.param_groups for k in _groups.factory_of(g["optimizer"]).defaults}
+        )
         raise KeyError(f"schedule {key!r}: no group has such a hyperparameter; there are {', '.join(known)}")
     for group in groups:
         group[name] = schedule(group["step"])
@@ -317,7 +334,10 @@ def optimizer(
             Optimizer.__init__(self, params, *args, **kwargs)
 
         __init__.__signature__ = full.replace(  # type: ignore[attr-defined]
-            parameters=[inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), *full.parameters.values()]
+            parameters=[
+                inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+                *full.parameters.values(),
+            ]
         )
         body = {
             "factory": factory, "__doc__": fn.__doc__, "__module__": fn.__module__, "__qualname__": fn.__qualname__,

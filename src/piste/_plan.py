@@ -14,6 +14,7 @@ lock-step where a sum spans them and need not agree anywhere else.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
@@ -23,9 +24,11 @@ import torch
 from torch import Tensor
 
 from . import _sharding as sharding
+from ._flat import run_flat
 from ._leaf import Leaf
+from ._pass import Pass
 from ._program import Step, build, element, priming, resolve, sum_key
-from ._stages import Pass, run_flat, run_sheet
+from ._sheet import run_sheet
 from ._transform import Chain
 
 
@@ -44,7 +47,7 @@ class Stage:
 
 @functools.lru_cache(maxsize=4096)
 def plan(structure: tuple[Any, ...], primes: bool = False) -> tuple[Stage, ...]:
-    """The stages of a structure, made once. ``primes``: those of step 0, which sets the chain up and writes no weights."""
+    """The stages of a structure, made once. ``primes``: those of step 0, which set it up and write no weights."""
     cut: list[tuple[str, list[Step]]] = []
     for step in priming(build(structure)) if primes else build(structure):
         if step.transform.room == "oracle":
@@ -120,10 +123,8 @@ def run(
     waiting: list[tuple[Generator[Meeting, Any, None], Meeting]] = []
 
     def advance(lane: Generator[Meeting, Any, None], answer: Any) -> None:
-        try:
+        with contextlib.suppress(StopIteration):
             waiting.append((lane, lane.send(answer)))
-        except StopIteration:
-            pass
 
     for lane in lanes:
         advance(run_lane(lane, given), None)

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._transform import INPUTS, SCOPES, Chain, Slot, Sum, Transform, sees_sheet
+from ._chain import INPUTS, SCOPES, sees_sheet
+from ._transform import Chain, Slot, Sum, Transform
 
 WEIGHT_SPACE = ("param", "grad", "hvp")  # the inputs a composite maps along with its update
 
@@ -116,7 +117,7 @@ class Frame:
     __slots__ = ("env", "slots", "changed")
 
     def __init__(
-        self, env: Mapping[str, Any], slots: dict[str, Any], changed: set[str] | None = None
+        self, env: Mapping[Any, Any], slots: dict[str, Any], changed: set[str] | None = None
     ) -> None:
         self.env, self.slots, self.changed = env, slots, set() if changed is None else changed
 

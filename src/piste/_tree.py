@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ._chain import Chain, Part
 from ._evaluate import Evaluate
 from ._leaf import Leaf
+from ._pass import Pass
 from ._plan import Meeting
 from ._program import Frame, Step, run
-from ._stages import Pass
-from ._transform import Chain, Part
 
 if TYPE_CHECKING:
     from ._optimizer import Optimizer
@@ -63,6 +63,8 @@ class Multipass:
             self.loss, self.grads = self.evaluate()
         else:
             self.loss, self.grads = _run_oracle(self.oracle, self)
+        if self.evaluate is not None:
+            self.evaluate.finish()
         found = {leaf.name: g for leaf, g in zip(self.leaves, self.grads, strict=True) if g is not None}
         for name, g in found.items():
             if g.layout is not torch.strided:
@@ -78,7 +80,8 @@ def _run_oracle(part: Part, multi: Multipass) -> tuple[Any, list[Tensor | None]]
     for name, slot in t.slots.items():
         values = [leaf.read(name) for leaf in multi.leaves]
         given[name] = values[0] if slot.shared else values
-    loss, grads, *new = t.fn(*(given[a] for a in t.asks), **part.hyper)
+    hyper = {n: v(given["step"]) if callable(v) else v for n, v in part.hyper.items()}
+    loss, grads, *new = t.fn(*(given[a] for a in t.asks), **hyper)
     for (name, slot), values in zip(t.slots.items(), new, strict=True):
         for i, leaf in enumerate(multi.leaves):
             leaf.write(name, values if slot.shared else values[i])
@@ -104,12 +107,13 @@ def _search(multi: Multipass, step: Step, meetings: list[Meeting], given: Pass) 
         "grads": [z if g is None else g for g, z in zip(multi.grads, zero, strict=True)],
     }  # fmt: skip
     t = step.transform
+    leaves = [leaf for m in meetings for leaf in m.lane.leaves]
     for name in t.slots:
-        env[name] = multi.leaves[0].read(name)
+        env[name] = leaves[0].read(name)
     out = t.fn(*(env[a] for a in t.asks), **step.hyperparameters(meetings[0].lane.numbers))
     scale, *new = out if t.slots else (out,)
     for name, value in zip(t.slots, new, strict=True):
-        for leaf in multi.leaves:
+        for leaf in leaves:
             leaf.write(name, value)
     if multi.evaluate is not None:
         multi.evaluate.finish()

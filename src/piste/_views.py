@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ._transform import Chain, Part
+from ._chain import Chain, Part
 
 if TYPE_CHECKING:
     from ._leaf import Leaf

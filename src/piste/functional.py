@@ -1,4 +1,4 @@
-"""Optimizers as pure functions on dictionaries of tensors: for hypergradients, sweeps in one process, server optimizers.
+"""Optimizers as pure functions on dictionaries of tensors: hypergradients, sweeps in one process, server optimizers.
 
     state = init(chain, params)
     updates, state = update(chain, grads, state, params)
@@ -17,8 +17,8 @@ from typing import Any
 from torch import Tensor
 
 from ._leaf import Leaf, make_slot, slot_shapes
+from ._pass import Pass
 from ._plan import make_lane, run
-from ._stages import Pass
 from ._transform import Chain
 from ._tree import tree_rule
 

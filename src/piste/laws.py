@@ -15,10 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ._chain import Part
 from ._leaf import Leaf, make_slot, slot_shapes
 from ._optimizer import Optimizer
 from ._program import Frame, Step, build, resolve, run, sum_key, summed
-from ._transform import Chain, Part, Transform, chain
+from ._transform import Chain, Transform, chain
 
 SHAPE = (6, 4)
 TOLERANCE = 1e-12
@@ -257,6 +258,21 @@ def _stacking(part: Part) -> str | None:
     return ""
 
 
+def _permuting(part: Part) -> str | None:
+    if part.scope != "tree":
+        return None
+    seen = _trace(part)
+    order = torch.randperm(SHAPE[0] * SHAPE[1], generator=torch.Generator().manual_seed(3))
+    env = {k: v[order] if isinstance(v, Tensor) and v.dim() else v for k, v in seen.inputs[-1].items()}
+    slots = {k: v if v is None or not v.dim() else v[..., order] for k, v in seen.before[-1].items()}
+    u, _ = _apply(seen.steps, env, slots, seen.numbers)
+    return (
+        ""
+        if _differs(u, seen.out[-1][0][order]) <= TOLERANCE
+        else "the order of the vector's entries matters"
+    )
+
+
 def _numbers(part: Part) -> str | None:
     """What compiled code sees: numbers and the step as 0-d float64 tensors."""
     if part.scope == "tree" or part.transform.primes:
@@ -300,6 +316,7 @@ _LAWS: dict[str, Callable[[Part], str | None]] = {
     "dtype and shape kept": _kept,
     "element commutes with cutting": _cutting,
     "commutes with stacking": _stacking,
+    "the order of the tree is irrelevant": _permuting,
     "numbers may be tensors": _numbers,
     "declared invariances hold": _invariant,
 }

@@ -1,0 +1,198 @@
+"""Chains: transforms with their hyperparameters, in the order of the rooms of a step.
+
+    [oracle]  direction ...  (descend | search)  delta ...  [point]
+
+A chain is checked when it is made: order, slots that share a name, inputs nobody provides.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ._slots import Slot, Sum
+
+if TYPE_CHECKING:
+    from ._transform import Transform
+
+SCOPES = ("element", "tensor", "tree")
+ROOMS = ("oracle", "direction", "length", "delta", "point")
+INPUTS = ("param", "grad", "step", "loss", "hvp", "noise", "dot")
+PROVIDED = ("param", "grad", "step", "noise", "dot")  # what a step has without an oracle or a closure
+
+
+def sees_sheet(scope: str, slots: Iterable[Slot], sums: Iterable[Sum]) -> bool:
+    """Whether a part must see the parameter as a matrix: matrix algebra, or rows and columns."""
+    if scope != "element":
+        return scope == "tensor"
+    return any(not s.flat for s in slots) or any(s.over in ("row", "col") for s in sums)
+
+
+class Part:
+    """A transform with its hyperparameters (numbers, or functions of the step) and the chains it holds."""
+
+    __slots__ = ("transform", "hyper", "inner")
+
+    def __init__(self, transform: Transform, hyper: dict[str, Any], inner: tuple[Chain, ...] = ()) -> None:
+        self.transform, self.hyper, self.inner = transform, hyper, inner
+
+    @property
+    def sheet(self) -> bool:
+        """Whether it must see the parameter as a matrix: matrix algebra, or rows and columns."""
+        t = self.transform
+        return sees_sheet(self.scope, (s for _, s, _ in self.slots()), t.sums.values())
+
+    @property
+    def scope(self) -> str:
+        """The widest of its own and of the chains it holds."""
+        scopes = [self.transform.scope, *(p.scope for c in self.inner for p in c)]
+        return max(scopes, key=SCOPES.index)
+
+    def prefix(self, i: int) -> str:
+        """Slots of held chains are prefixed when there are several, so that two Adams can sit side by side."""
+        return f"{self.transform.holds[i]}." if len(self.inner) > 1 else ""
+
+    def slots(self) -> Iterator[tuple[str, Slot, dict[str, Any]]]:
+        for name, slot in self.transform.slots.items():
+            yield name, slot, self.hyper
+        for i, held in enumerate(self.inner):
+            for name, slot, hyper in held.slots():
+                yield self.prefix(i) + name, slot, hyper
+
+    def __repr__(self) -> str:
+        held = [repr(c) for c in self.inner]
+        return f"{self.transform.name}({', '.join([*held, *(f'{k}={v!r}' for k, v in self.hyper.items())])})"
+
+
+class Chain:
+    """A tuple of parts in the order of the rooms. ``chain + part`` and ``chain(chain, part)`` are chains."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: tuple[Part, ...]) -> None:
+        self.parts = parts
+
+    def __iter__(self) -> Iterator[Part]:
+        return iter(self.parts)
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __add__(self, other: Chain | Part) -> Chain:
+        return chain(self, other)
+
+    def room(self, room: str) -> list[Part]:
+        return [p for p in self.parts if p.transform.room == room]
+
+    def slots(self) -> Iterator[tuple[str, Slot, dict[str, Any]]]:
+        """(name, slot, the hyperparameters it may name), the held chains' included."""
+        for part in self.parts:
+            yield from part.slots()
+
+    def everything(self) -> Iterator[Part]:
+        """All parts, those of held chains included."""
+        for part in self.parts:
+            yield part
+            for held in part.inner:
+                yield from held.everything()
+
+    @property
+    def primes(self) -> bool:
+        """Whether the first gradient only sets a part up: step 0, nothing written, nothing counted."""
+        return any(p.transform.primes for p in self.everything())
+
+    @property
+    def needs_closure(self) -> bool:
+        return any(p.transform.room in ("oracle", "search") for p in self.parts)
+
+    @property
+    def whole_tree(self) -> bool:
+        """Whether some part looks at all parameters at once."""
+        return any(
+            p.scope == "tree" or any(s.over == "tree" for s in p.transform.sums.values())
+            for p in self.everything()
+        )
+
+    def __repr__(self) -> str:
+        return f"chain({', '.join(map(repr, self.parts))})"
+
+
+def as_chain(value: Any) -> Chain:
+    if isinstance(value, Chain):
+        return value
+    if isinstance(value, Part):
+        return Chain((value,))
+    hint = " (call it with its hyperparameters)" if hasattr(value, "room") else ""
+    raise TypeError(f"expected a transform with its hyperparameters or a chain, got {value!r}{hint}")
+
+
+_checked: set[tuple[Any, ...]] = set()
+
+
+def chain(*parts: Part | Chain) -> Chain:
+    """Put parts behind one another. Errors (ValueError): misplaced part, duplicate slot, input nobody provides."""
+    flat: list[Part] = []
+    for part in parts:
+        flat.extend(part.parts if isinstance(part, Chain) else as_chain(part).parts)
+    result = Chain(tuple(flat))
+    key = _structure(result)
+    if key not in _checked:  # chains are rebuilt every step; each structure is checked once
+        _check_chain(result)
+        _checked.add(key)
+    return result
+
+
+def _structure(c: Chain) -> tuple[Any, ...]:
+    return tuple((p.transform, *(_structure(h) for h in p.inner)) for p in c.parts)
+
+
+def _check_chain(c: Chain) -> None:
+    at, before = 0, "the start"
+    _check_clips(c)
+    for part in c.parts:
+        name, room = part.transform.name, part.transform.room
+        here = ROOMS.index("length" if room == "search" else room)
+        if here < at:
+            raise ValueError(f"{name} ({room}) is misplaced after {before}: the order is oracle, direction, "
+                             "descend or search, delta, point")  # fmt: skip
+        at, before = here, name
+        for held in part.inner:
+            wrong = [p.transform.name for p in held.parts if p.transform.room != "direction"]
+            if wrong:
+                raise ValueError(f"{name} holds {', '.join(wrong)}: only direction transforms can be held")
+            if held.whole_tree:
+                raise ValueError(
+                    f"{name} holds {held}, of which a part looks at the whole tree: put it in front"
+                )
+    for room in ("oracle", "length", "point"):
+        same = [
+            p.transform.name
+            for p in c.parts
+            if p.transform.room in (room, "search" if room == "length" else room)
+        ]
+        if len(same) > 1:
+            raise ValueError(f"a chain has at most one {room} part, got {', '.join(same)}")
+    names = [name for name, _, _ in c.slots()]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise ValueError(f"two parts of the chain keep a slot named {', '.join(twice)}: "
+                         "drop one of them, or hold them in a composite, which prefixes its chains' slots")  # fmt: skip
+    provided = set(PROVIDED)
+    for part in c.everything():
+        provided |= set(part.transform.provides)
+    for part in c.everything():
+        for name in part.transform.asks:
+            if name in INPUTS and name not in provided and name != "loss":
+                raise ValueError(f"{part.transform.name} needs {name!r}, which no oracle of the chain provides: "
+                                 f"put an oracle that does in front")  # fmt: skip
+
+
+def _check_clips(c: Chain) -> None:
+    normal = ""
+    for part in c.parts:
+        if part.transform.clips and normal:
+            warnings.warn(f"{part.transform.name} comes after {normal}, whose result has one size whatever came in: "
+                          "it divides every step by a constant of the model. Clip before it", stacklevel=5)  # fmt: skip
+        if part.transform.normalizes:
+            normal = part.transform.name

@@ -1,0 +1,128 @@
+"""A closure for methods that evaluate the loss themselves: accumulation, autocast, loss scaling and all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Closure:
+    """What :func:`closure` makes: call it for the loss; the gradients are then in ``p.grad``.
+
+    ``found_inf``: whether a scaled gradient overflowed. ``guarded``: a scaler is at work, so the optimizer leaves out
+    a step whose gradients are not finite, as ``GradScaler.step`` would.
+    """
+
+    def __init__(
+        self, forward: Callable[[Any], Tensor], batches: Sequence[Any], shares: Sequence[float], module: nn.Module,
+        scaler: Any, autocast: torch.dtype | None, freeze_norms: bool,
+    ) -> None:  # fmt: skip
+        self.forward, self.batches, self.shares, self.module = forward, batches, shares, module
+        self.scaler, self.autocast, self.freeze_norms = scaler, autocast, freeze_norms
+        self.guarded = scaler is not None and scaler.is_enabled()
+        self.found_inf = False
+        self.evaluations = 0
+
+    def __call__(self) -> Tensor:
+        again = self.evaluations > 0
+        self.evaluations += 1
+        self.module.zero_grad()
+        scale = self.scaler.get_scale() if self.guarded else 1.0
+        with _frozen_norms(self.module) if again and self.freeze_norms else nullcontext():
+            loss = self._accumulate()
+        if self.guarded:
+            self._unscale(scale, again)
+        return loss
+
+    def _accumulate(self) -> Tensor:
+        """Σ share · loss over the micro-batches, gradients with it; only the last one talks to other processes."""
+        device = next(self.module.parameters()).device.type
+        total: Any = 0.0
+        for i, (batch, share) in enumerate(zip(self.batches, self.shares, strict=True)):
+            last = i == len(self.batches) - 1
+            with nullcontext() if last else _no_sync(self.module):
+                with torch.autocast(device, self.autocast) if self.autocast is not None else nullcontext():
+                    loss = share * self.forward(batch)
+                (loss if not self.guarded else self.scaler.scale(loss)).backward()
+            total = total + loss.detach()
+        return total
+
+    def _unscale(self, scale: float, again: bool) -> None:
+        """Divide the gradients by the scale. One step moves the scale once: the first evaluation lets the scaler grow
+        or back off, a later one can only back off, and only if none has yet."""
+        grads = [p.grad for p in self.module.parameters() if p.grad is not None]
+        if not again:
+            # the scaler wants an optimizer and remembers having seen it: this one is gone with the next line
+            self.scaler.unscale_(SimpleNamespace(param_groups=[{"params": list(self.module.parameters())}]))
+            self.scaler.update()
+            self.found_inf = self.scaler.get_scale() < scale
+            return
+        torch._foreach_mul_(grads, 1.0 / scale)
+        if not self.found_inf and not all(bool(g.isfinite().all()) for g in grads):
+            self.found_inf = True
+            self.scaler.update(scale * self.scaler.get_backoff_factor())
+
+
+def closure(
+    forward: Callable[[Any], Tensor],
+    batches: Iterable[Any],
+    module: nn.Module | None = None,
+    *,
+    scaler: Any = None,
+    autocast: torch.dtype | None = None,
+    sizes: Iterable[float] | None = None,
+    freeze_norms: bool = True,
+) -> Closure:
+    """The closure of one training step, for ``opt.step(...)``: loss and gradient of
+
+        L(w) = Σᵢ nᵢ forward(batchᵢ) / Σᵢ nᵢ
+
+    over the micro-batches of the step; every call evaluates the same L at today's weights, so oracles (SAM) and
+    searches (LBFGS, Armijo) may call it as often as they like. Make a new one for every step::
+
+        opt.step(piste.closure(lambda batch: loss_fn(model(batch.x), batch.y), micro_batches, model))
+
+    ``forward``: a micro-batch to its mean loss. ``module``: whose gradients are reset, unscaled and, under DDP,
+    synchronised with the last micro-batch only (may be left out where ``forward`` is a module). ``sizes``: nᵢ, where
+    the micro-batches differ in size. ``autocast``: a dtype to run ``forward`` in. ``scaler``: a ``torch.amp.GradScaler``,
+    whose own ``step`` refuses closures: here the loss is scaled, the gradients are unscaled, the scale is updated once
+    per step, and a step that overflowed is left out and counted (``opt.skipped_steps``). ``freeze_norms``: only the
+    first evaluation of a step moves BatchNorm's running statistics.
+
+    Errors: ValueError without a batch; TypeError without a module.
+    """
+    if module is None:
+        if not isinstance(forward, nn.Module):
+            raise TypeError("closure needs the module whose gradients it resets: closure(forward, batches, model)")
+        module = forward
+    batches = list(batches)
+    if not batches:
+        raise ValueError("closure got no batches: an empty list, or a generator that was already consumed")
+    counts = [1.0] * len(batches) if sizes is None else [float(n) for n in sizes]
+    if len(counts) != len(batches) or min(counts) < 0 or not sum(counts) > 0:
+        raise ValueError(f"closure got {len(batches)} batches and the sizes {counts}: one size above 0 for each")
+    shares = [n / sum(counts) for n in counts]
+    return Closure(forward, batches, shares, module, scaler, autocast, freeze_norms)
+
+
+def _no_sync(module: nn.Module) -> AbstractContextManager[Any]:
+    return module.no_sync() if hasattr(module, "no_sync") else nullcontext()  # type: ignore[operator]
+
+
+@contextmanager
+def _frozen_norms(module: nn.Module) -> Iterator[None]:
+    """Norms in training mode normalize by the batch as before, and remember nothing of it."""
+    kind = torch.nn.modules.batchnorm._NormBase
+    norms = [m for m in module.modules() if isinstance(m, kind) and m.training and m.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True

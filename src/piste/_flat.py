@@ -1,0 +1,230 @@
+"""Element stages: any shape, small tensors packed into one, large ones compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from . import _compile, _torch_kernels
+from ._leaf import Leaf, arithmetic
+from ._pass import Pass, cast, finish, inputs_of, shared_names
+from ._program import Frame, run
+
+if TYPE_CHECKING:
+    from ._plan import Lane, Stage
+
+PACK = (
+    1 << 14
+)  # tensors of fewer elements are packed: below, a call costs more than copying the tensor in and out
+PACKED = 1 << 21  # elements in one pack
+COMPILE = 1 << 22  # elements from which `compile="auto"` compiles: below, seconds of compiling never pay
+
+
+def run_flat(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dict[Any, Any]) -> list[Tensor]:
+    """Element rules over a lane. The last stage writes the parameters; the others return the new updates."""
+    leaves = lane.leaves
+    if given.fused and stage.last and len(lane.stages) == 1 and _torch_kernels.run(stage, lane, us):
+        return us
+    common = shared_names(stage.steps)
+    shared = {
+        n: leaves[0].read(n).clone() for n in common
+    }  # every parameter starts from the same value
+    small, large = _split(stage, lane, given)
+    out: list[Any] = [None] * len(leaves)
+    compiled = _use_compiler(leaves, lane, given)
+    prepared: dict[Any, Any] = {}
+    for pack in small:
+        env, slots, u = _packed(stage, lane, [us[i] for i in pack], [leaves[i] for i in pack], given)
+        frame, u, _ = _apply(stage, lane, env, {**slots, **shared}, u, sums, compiled, prepared)
+        _unpack(stage, [leaves[i] for i in pack], frame, u, common)
+        if not stage.last:
+            sizes = [leaves[i].real(leaves[i].param).numel() for i in pack]
+            for i, piece in zip(pack, u.split(sizes), strict=True):
+                out[i] = leaves[i].unflat(piece)
+        _keep_shared(frame, leaves, common, pack[-1] == len(leaves) - 1 and not large)
+    for i in large:
+        leaf = leaves[i]
+        flat = compiled and leaf.dense and leaf.inplace
+        env = given.inputs(leaf, lane, inputs_of(stage))
+        slots = {n: leaf.read(n) for s in stage.steps for n in s.slots}
+        slots.update(shared)
+        u = given.lift(leaf, us[i])
+        if flat:
+            env = {k: leaf.flat(v) if isinstance(v, Tensor) and v.dim() else v for k, v in env.items()}
+            slots = {n: leaf.flat(v) if isinstance(v, Tensor) and v.dim() else v for n, v in slots.items()}
+            u = leaf.flat(u)
+        frame, u, written = _apply(stage, lane, env, slots, u, sums, flat, prepared)
+        u = leaf.unflat(u) if flat else u
+        if stage.last and not (written and leaf.param.dtype == u.dtype):
+            leaf.write_param(u)
+        for name in frame.changed:
+            if name not in common and not written:
+                leaf.write(name, frame.slots[name])
+        out[i] = u
+        _keep_shared(frame, leaves, common, i == large[-1])
+    return out
+
+
+def _use_compiler(leaves: list[Leaf], lane: Lane, given: Pass) -> bool:
+    if given.compile is False or any(isinstance(x, Tensor) for x in lane.numbers):
+        return False
+    if given.compile == "auto" and sum(leaf.numel for leaf in leaves) < COMPILE:
+        return False
+    return _compile.available(leaves[0].param.device.type)
+
+
+def _split(stage: Stage, lane: Lane, given: Pass) -> tuple[list[list[int]], list[int]]:
+    """Indices of the leaves: packs of small ones, and the ones run by themselves."""
+    leaves = lane.leaves
+    own_scalar = any(
+        slot.axes == "" and not slot.shared and leaves[0].read(name) is not None
+        for s in stage.steps
+        for name, slot in s.slots.items()
+    )
+    own_sum = any(r.over == "tensor" for s in stage.steps for r in s.transform.sums.values())
+    tensor_sums = own_sum or any(
+        h.transform.sums for s in stage.steps for held in s.held.values() for h in held
+    )
+    rings = any(slot.ring for s in stage.steps for slot in s.slots.values())
+    if own_scalar or tensor_sums or rings or not leaves[0].inplace or len(leaves) == 1:
+        return [], list(range(len(leaves)))
+    packs: dict[Any, list[list[int]]] = {}
+    sizes: dict[Any, int] = {}
+    large: list[int] = []
+    for i, leaf in enumerate(leaves):
+        if leaf.numel > PACK or not leaf.dense:
+            large.append(i)
+            continue
+        key = (arithmetic(leaf), leaf.param.device)
+        if key not in packs or sizes[key] + leaf.numel > PACKED:
+            packs.setdefault(key, []).append([])
+            sizes[key] = 0
+        packs[key][-1].append(i)
+        sizes[key] += leaf.numel
+    small = [p for group in packs.values() for p in group]
+    large += [p[0] for p in small if len(p) == 1]
+    return [p for p in small if len(p) > 1], large
+
+
+def _packed(
+    stage: Stage, lane: Lane, us: list[Tensor], leaves: list[Leaf], given: Pass
+) -> tuple[dict[str, Any], dict[str, Any], Tensor]:
+    """One flat tensor of many: the same element rule, one call."""
+
+    def cat(tensors: list[Tensor]) -> Tensor:
+        return torch.cat([leaf.flat(t) for leaf, t in zip(leaves, tensors, strict=True)])
+
+    envs = [given.inputs(leaf, lane, inputs_of(stage)) for leaf in leaves]
+    env = {
+        k: cat([e[k] for e in envs])
+        if (isinstance(v, Tensor) and v.dim()) or k in ("param", "grad", "noise")
+        else v
+        for k, v in envs[0].items()
+    }
+    names = [n for s in stage.steps for n, slot in s.slots.items() if not slot.shared]
+    slots: dict[str, Any] = {}
+    for name in names:
+        stored = [leaf.read(name) for leaf in leaves]
+        slots[name] = None if stored[0] is None else cat(stored)
+    return env, slots, cat([given.lift(leaf, u) for leaf, u in zip(leaves, us, strict=True)])
+
+
+def _unpack(stage: Stage, leaves: list[Leaf], frame: Frame, u: Tensor, shared: list[str]) -> None:
+    sizes = [leaf.real(leaf.param).numel() for leaf in leaves]
+
+    def write(whole: Tensor, targets: list[Tensor]) -> None:
+        pieces = [leaf.unflat(p) for leaf, p in zip(leaves, whole.split(sizes), strict=True)]
+        torch._foreach_copy_(targets, pieces)
+
+    for name in frame.changed:
+        if name not in shared:
+            write(frame.slots[name], [leaf.state[name] for leaf in leaves])
+    if stage.last:
+        write(u, [leaf.real(leaf.param.detach()) for leaf in leaves])
+
+
+def _keep_shared(frame: Frame, leaves: list[Leaf], shared: list[str], final: bool) -> None:
+    """A shared scalar is written once, after the last parameter has read it."""
+    if final:
+        for name in shared:
+            if name in frame.changed:
+                for leaf in leaves if not leaves[0].inplace else leaves[:1]:
+                    leaf.write(name, frame.slots[name])
+
+
+def _apply(
+    stage: Stage, lane: Lane, env: dict[str, Any], slots: dict[str, Any], u: Tensor, sums: dict[Any, Any],
+    compiled: bool, prepared: dict[Any, Any],
+) -> tuple[Frame, Tensor, bool]:  # fmt: skip
+    """Run the stage on one (possibly packed) tensor; in the last stage the result is the new parameter.
+
+    The bool says whether the slots and the parameter it was given were written in place.
+    """
+    if compiled:
+        return *_apply_compiled(stage, lane, env, slots, u, sums, prepared), True
+    frame = Frame({**env, **sums}, slots)
+    return frame, finish(stage, run(stage.steps, u, frame, cast(lane.numbers, u)), env), False
+
+
+@dataclass
+class _Compiled:
+    """A kernel of a stage, the slots it writes in place and the shared scalars it returns."""
+
+    kernel: Any = None
+    written: list[str] = field(default_factory=list)
+    returned: list[str] = field(default_factory=list)
+
+
+_kernels: dict[Any, _Compiled] = {}
+
+
+def _apply_compiled(
+    stage: Stage, lane: Lane, env: dict[str, Any], slots: dict[str, Any], u: Tensor, sums: dict[Any, Any],
+    prepared: dict[Any, Any],
+) -> tuple[Frame, Tensor]:  # fmt: skip
+    """As eager, as one kernel; slots and, in the last stage, the parameter are written by the kernel itself."""
+    tensors: dict[Any, Tensor] = {"u": u} | {k: v for k, v in env.items() if isinstance(v, Tensor)} | sums
+    tensors |= {("slot", k): v for k, v in slots.items() if v is not None}
+    key = (
+        stage.key, u.device, tuple(tensors), tuple((t.dtype, t.dim()) for t in tensors.values()),
+    )  # fmt: skip
+    made = _kernels.get(key)
+    if made is None:
+        made = _kernels[key] = _compile_stage(
+            stage, list(tensors), list(tensors.values()), list(slots), len(lane.numbers)
+        )
+    if key not in prepared:
+        prepared[key] = made.kernel.prepare([float(lane.step), *lane.numbers])
+    results = made.kernel(list(tensors.values()), prepared[key])
+    frame = Frame(env, slots, set(made.written))
+    for name, value in zip(made.returned, results, strict=False):
+        frame.write(name, value)
+    return frame, env["param"] if stage.last else results[-1]
+
+
+def _compile_stage(
+    stage: Stage, names: list[Any], tensors: list[Tensor], slots: list[str], numbers: int
+) -> _Compiled:
+    made = _Compiled()
+    shared = set(shared_names(stage.steps))
+
+    def pure(args: Sequence[Tensor], values: Sequence[Any]) -> tuple[dict[int, Tensor], list[Tensor]]:
+        given = dict(zip(names, args, strict=True))
+        frame = Frame({**given, "step": values[0]}, {k: given.get(("slot", k)) for k in slots})
+        result = finish(stage, run(stage.steps, given["u"], frame, values[1:]), given)
+        made.written = sorted(frame.changed - shared)
+        made.returned = sorted(frame.changed & shared)
+        writes = {names.index(("slot", k)): frame.slots[k] for k in made.written}
+        results = [frame.slots[k] for k in made.returned]
+        if stage.last:
+            writes[names.index("param")] = result
+        else:
+            results.append(result)
+        return writes, results
+
+    made.kernel = _compile.Kernel("_".join(s.transform.name for s in stage.steps), pure, tensors, numbers + 1)
+    return made

@@ -1,0 +1,157 @@
+"""Stages that see a parameter as matrices [m, n]: equal small ones stacked and vmapped, the others one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from . import _sharding as sharding
+from ._leaf import Leaf
+from ._pass import Pass, cast, finish, inputs_of, shared_names
+from ._program import Frame, run
+
+if TYPE_CHECKING:
+    from ._plan import Lane, Stage
+
+STACK = 1 << 18  # matrices of fewer elements are stacked; larger ones would only copy their state
+
+
+@dataclass
+class _Sheet:
+    """One matrix (or batch of them) of a parameter."""
+
+    leaf: Leaf
+    number: int
+    several: bool
+    u: Tensor
+    env: dict[str, Any]
+    slots: dict[str, Any]
+    out: Any = None
+    new: dict[str, Any] = field(default_factory=dict)
+
+
+def run_sheet(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dict[Any, Any]) -> list[Tensor]:
+    """Rules that see matrices [m, n]: equal small ones stacked, the others one by one."""
+    sheets = [
+        s for leaf, u in zip(lane.leaves, us, strict=True) for s in _sheets(stage, lane, leaf, u, given)
+    ]
+    buckets: dict[Any, list[_Sheet]] = {}
+    for s in sheets:
+        present = tuple((n, None if t is None else t.shape[t.dim() - 2 :]) for n, t in s.slots.items())
+        alone = s.u.dim() == 2 and s.u.numel() > STACK
+        key = (s.u.shape[-2:], s.u.dtype, s.u.device, present, id(s) if alone else 0)
+        buckets.setdefault(key, []).append(s)
+    for bucket in buckets.values():
+        _run_bucket(stage, lane, bucket, sums)
+    shared = shared_names(stage.steps)
+    out: list[Tensor] = []
+    for leaf in lane.leaves:
+        mine = [s for s in sheets if s.leaf is leaf]
+        _write_back(stage, leaf, mine, shared)
+        out.append(leaf.from_matrices([s.out for s in mine]))
+        if stage.last:
+            leaf.write_param(out[-1])
+    for name in shared:
+        if name in sheets[-1].new:
+            for leaf in lane.leaves if not lane.leaves[0].inplace else lane.leaves[:1]:
+                leaf.write(name, sheets[-1].new[name])
+    return out
+
+
+def _sheets(stage: Stage, lane: Lane, leaf: Leaf, u: Tensor, given: Pass) -> list[_Sheet]:
+    seen = leaf.matrices(sharding.whole(given.lift(leaf, u)))
+    envs: dict[str, Any] = {}
+    for name, value in given.inputs(leaf, lane, inputs_of(stage)).items():
+        envs[name] = leaf.matrices(value) if isinstance(value, Tensor) and name != "loss" else value
+    several = len(seen) > 1
+    slots: list[dict[str, Any]] = [{} for _ in seen]
+    for step in stage.steps:
+        for name, slot in step.slots.items():
+            if "m n" in slot.axes:
+                whole = leaf.read(name)
+                parts = [None] * len(seen) if whole is None else _slot_matrices(leaf, whole, slot.axes)
+            elif slot.kind == "probe":  # one number for the parameter, asked of each of its matrices
+                shown = leaf.read(name)
+                parts = [None if shown is None else shown.expand(m.shape[:-2]) for m in seen]
+            else:
+                parts = [
+                    leaf.read(f"{name}.{i}" if several and not slot.shared else name)
+                    for i in range(len(seen))
+                ]
+            for i, part in enumerate(parts):
+                slots[i][name] = part
+    return [
+        _Sheet(
+            leaf, i, several, m, {k: v[i] if isinstance(v, list) else v for k, v in envs.items()}, slots[i]
+        )
+        for i, m in enumerate(seen)
+    ]
+
+
+def _slot_matrices(leaf: Leaf, whole: Tensor, axes: str) -> list[Tensor]:
+    if axes == "m n":
+        return leaf.matrices(whole)
+    rows = [leaf.matrices(row) for row in whole]  # a window of matrices
+    return [torch.stack([r[i] for r in rows], dim=-3) for i in range(len(rows[0]))]
+
+
+def _run_bucket(stage: Stage, lane: Lane, bucket: list[_Sheet], sums: dict[Any, Any]) -> None:
+    def single(u: Tensor, env: dict[str, Any], slots: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
+        frame = Frame({**env, **rest, **sums}, dict(slots))
+        u = finish(stage, run(stage.steps, u, frame, cast(lane.numbers, u)), env)
+        return u, {n: frame.slots[n] for n in frame.changed}
+
+    first = bucket[0]
+    tensors = [k for k, v in first.env.items() if isinstance(v, Tensor) and v.dim() >= 2]
+    rest = {k: v for k, v in first.env.items() if k not in tensors}
+    if len(bucket) == 1 and first.u.dim() == 2:
+        first.out, first.new = single(first.u, {k: first.env[k] for k in tensors}, first.slots)
+        return
+    shared = {n for s in stage.steps for n, slot in s.slots.items() if slot.shared}
+    names = [n for n, v in first.slots.items() if v is not None]
+    counts = [s.u.shape[:-2].numel() for s in bucket]
+
+    def stack(values: list[Tensor], like: list[Tensor]) -> Tensor:
+        return torch.cat([v.reshape(-1, *v.shape[u.dim() - 2 :]) for v, u in zip(values, like, strict=True)])
+
+    us = [s.u for s in bucket]
+    env = {k: stack([s.env[k] for s in bucket], us) for k in tensors}
+    slots = {n: first.slots[n] if n in shared else stack([s.slots[n] for s in bucket], us) for n in names}
+    dims = {n: None if n in shared else 0 for n in names}
+    absent = {n: None for n, v in first.slots.items() if v is None}
+    batched = torch.func.vmap(lambda u, e, s: single(u, e, {**s, **absent}), in_dims=(0, 0, dims))
+    u, new = batched(stack(us, us), env, slots)
+    at = 0
+    for s, count in zip(bucket, counts, strict=True):
+        batch = s.u.shape[:-2]
+        s.out = u[at : at + count].reshape(*batch, *u.shape[1:])
+        s.new = {
+            n: v[at] if n in shared else v[at : at + count].reshape(*batch, *v.shape[1:])
+            for n, v in new.items()
+        }
+        at += count
+
+
+def _write_back(stage: Stage, leaf: Leaf, mine: list[_Sheet], shared: list[str]) -> None:
+    for step in stage.steps:
+        for name, slot in step.slots.items():
+            if name in shared or name not in mine[0].new:
+                continue
+            if slot.kind == "probe":
+                leaf.write(name, torch.stack([s.new[name].mean() for s in mine]).mean())
+            elif slot.axes == "m n":
+                leaf.write(name, leaf.from_matrices([s.new[name] for s in mine]))
+            elif "m n" in slot.axes:
+                rows = range(mine[0].new[name].shape[-3])
+                leaf.write(
+                    name,
+                    torch.stack(
+                        [leaf.from_matrices([s.new[name].select(-3, r) for s in mine]) for r in rows]
+                    ),
+                )
+            else:
+                for s in mine:
+                    leaf.write(f"{name}.{s.number}" if s.several else name, s.new[name])

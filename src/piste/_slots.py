@@ -1,0 +1,82 @@
+"""What a transform keeps of a tensor (slots) and what it needs to know of others (sums)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What a transform keeps of one tensor between steps.
+
+    ``axes`` name the shape over the tensor the transform sees: "m n" is the tensor itself, "m" its rows (kept as
+    [m, 1]), "n" its columns ([1, n]), "m m" and "n n" square factors, "" a scalar; any other word is the name of an
+    integer hyperparameter ("history_size m n"). ``kind`` says how it moves when a basis turns and how it may be
+    stored. It starts as the constant ``fill`` plus ``eye`` times the identity (a number, or the name of a
+    hyperparameter). ``when(m, n, hyper)`` may leave it out for a parameter. ``shared``: one scalar for the group.
+    ``ring``: the transform returns one row and the engine pushes it into the window, oldest row first.
+    """
+
+    kind: str
+    axes: str = "m n"
+    fill: float | str = 0.0
+    eye: float | str = 0.0
+    when: Callable[[int, int, Mapping[str, Any]], bool] | None = None
+    shared: bool = False
+    ring: bool = False
+
+    def __call__(self, axes: str | None = None, **changes: Any) -> Slot:
+        return replace(self, axes=self.axes if axes is None else axes, **changes)
+
+    @property
+    def flat(self) -> bool:
+        """Elementwise over the tensor or a scalar: survives flattening."""
+        return self.axes in ("m n", "")
+
+
+moment = Slot("moment")
+square = Slot("square")
+weights = Slot("weights")
+factor = Slot("factor", "m m")
+basis = Slot("basis", "m m")
+scalar = Slot("scalar", "")
+index = Slot("index", "")
+probe = Slot("probe", "")
+
+
+def ring(size: str, kind: Slot = moment) -> Slot:
+    """A sliding window of the last ``size`` (name of an integer hyperparameter) tensors, oldest first."""
+    return kind(f"{size} {kind.axes}", ring=True)
+
+
+@dataclass(frozen=True)
+class Sum:
+    """An element function (arguments by name: ``u``, ``param``, ``grad``, ``hvp``) reduced over a part of the tree."""
+
+    fn: Callable[..., Any]
+    over: str
+    how: str = "sum"
+    asks: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.over not in ("row", "col", "tensor", "tree"):
+            raise ValueError(f"a sum goes over 'row', 'col', 'tensor' or 'tree', not {self.over!r}")
+        object.__setattr__(self, "asks", tuple(inspect.signature(self.fn).parameters))
+
+
+def total(fn: Callable[..., Any], over: str = "tensor") -> Sum:
+    """Sum of ``fn`` over rows ([m, 1]), columns ([1, n]), the tensor or the tree (0-d)."""
+    return Sum(fn, over)
+
+
+def mean(fn: Callable[..., Any], over: str = "tensor") -> Sum:
+    """Mean of ``fn``, as :func:`total`."""
+    return Sum(fn, over, "mean")
+
+
+def largest(fn: Callable[..., Any], over: str = "tensor") -> Sum:
+    """Maximum of ``fn``, as :func:`total`."""
+    return Sum(fn, over, "max")
