@@ -82,6 +82,19 @@ def test_an_entry_that_never_learns_is_failed_and_one_to_come_is_unfinished():
     assert code["AdamW"].state == "ranked"
 
 
+def test_an_unsteady_entry_is_flagged_and_judged_by_its_own_deviation():
+    race = alter(
+        results(),
+        lambda r: r.entry == "Lion" and r.phase == "final",
+        lambda r: replace(r, val_loss=r.val_loss + 0.7 * r.seed),
+    )
+    code = score(race)["code"]
+    assert any("varies far more" in flag for flag in code["Lion"].flags)
+    assert code.pooled.deviation < 0.03
+    assert code["SOAP"].difference.high < 0
+    assert code["Lion"].difference.high - code["Lion"].difference.low > 1
+
+
 def test_an_optimum_at_the_edge_is_flagged():
     code = score(results())["code"]
     assert any("edge" in flag for flag in code["Lion"].flags)

@@ -9,17 +9,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from piste.race.statistics import (
-    Pooled,
     against,
     dunnett_critical,
-    equivalent_steps,
     pairwise,
-    performance_profile,
     pooled_deviation,
     ranks,
-    rate_sensitivity,
     smallest_detectable,
     tukey_critical,
+    unsteady,
 )
 
 losses = st.floats(0.1, 10, allow_nan=False)
@@ -78,6 +75,51 @@ def test_simultaneous_coverage_is_the_nominal_one():
     assert abs(held["dunnett"] / trials - 0.95) < error
     assert abs(held["tukey"] / trials - 0.95) < error
     assert held["ranks"] / trials > 0.95 - error  # conservative by construction
+
+
+def test_an_unsteady_entry_does_not_blur_the_others():
+    calm = {"ref": [1.0, 1.02, 0.98], "a": [0.9, 0.91, 0.92], "b": [1.2, 1.21, 1.22], "c": [0.5, 0.49, 0.51]}
+    groups = {**calm, "wild": [1.0, 3.0, 2.0]}
+    apart = unsteady(groups, keep="ref")
+    assert apart == {"wild"}
+    assert unsteady(calm, keep="ref") == frozenset()
+    found = against(groups, "ref", apart)
+    assert found["a"].excludes_zero
+    assert not against(groups, "ref")["a"].excludes_zero
+    assert found["wild"].high - found["wild"].low > 5
+    places = {n: r.place for n, r in ranks(groups, apart).items()}
+    assert places == {"c": 1, "a": 2, "ref": 3, "b": 4, "wild": None}
+    assert ranks(groups, apart)["c"].worst == 2  # whatever the wild one is
+    assert ranks({**groups, "wild": [9.0, 11.0, 10.0]}, apart)["wild"].place == 5
+    assert (
+        unsteady({"ref": groups["wild"], **{n: x for n, x in calm.items() if n != "ref"}}, keep="ref")
+        == frozenset()
+    )
+
+
+def test_setting_the_unsteady_apart_keeps_the_coverage_and_sharpens_the_rest():
+    rng = np.random.default_rng(6)
+    noise = {"ref": 1.0, "a": 1.0, "b": 1.0, "c": 1.0, "wild": 40.0}
+    trials, apart_held, pooled_held, calm_held, sharper = 600, 0, 0, 0, 0
+    for _ in range(trials):
+        groups = {name: list(s * rng.normal(size=3)) for name, s in noise.items()}
+        found, plain = against(groups, "ref", unsteady(groups, keep="ref")), against(groups, "ref")
+        inside = {name: i.low <= 0 <= i.high for name, i in found.items()}
+        apart_held += all(inside.values())
+        calm_held += all(inside[name] for name in "abc")
+        pooled_held += all(i.low <= 0 <= i.high for i in plain.values())
+        sharper += found["a"].high - found["a"].low < 0.5 * (plain["a"].high - plain["a"].low)
+    error = 3 * math.sqrt(0.95 * 0.05 / trials)
+    assert apart_held / trials > 0.95 - error
+    assert calm_held / trials > 0.95 - error
+    assert pooled_held / trials < 0.9  # pooling a wild entry covers neither it nor anybody else
+    assert sharper / trials > 0.9
+
+
+def test_entries_alike_are_seldom_set_apart():
+    rng = np.random.default_rng(7)
+    alike = [unsteady(draw(rng, dict.fromkeys("abcdef", 0.0))) for _ in range(1000)]
+    assert sum(map(bool, alike)) <= 8  # the level is 1 in 1000
 
 
 def test_naive_intervals_would_not_cover():
@@ -150,78 +192,3 @@ def test_well_separated_entries_get_places_of_their_own():
     assert not found["a"].shared
     assert found["b"].shared
     assert (found["b"].best, found["b"].worst) == (2, 3)
-
-
-HORIZONS = {0.5: [4.0, 4.0], 1.0: [3.0, 3.0], 2.0: [2.0, 2.0]}
-EXACT = Pooled(1e-9, 10)
-
-
-@pytest.mark.parametrize(
-    "loss, multiple", [(4.0, 0.5), (3.0, 1.0), (2.0, 2.0), (2.5, math.sqrt(2)), (3.5, math.sqrt(0.5))]
-)
-def test_equivalent_steps_interpolate_the_logarithm(loss, multiple):
-    assert equivalent_steps([loss] * 2, HORIZONS, EXACT, 3.0).mid == pytest.approx(multiple, rel=1e-3)
-
-
-def test_equivalent_steps_never_extrapolate():
-    assert equivalent_steps([1.9, 1.9], HORIZONS, EXACT, 3.0).mid == math.inf
-    assert equivalent_steps([4.1, 4.1], HORIZONS, EXACT, 3.0).mid == 0.0
-    wide = equivalent_steps([3.0, 3.0], HORIZONS, Pooled(10.0, 10), 3.0)
-    assert (wide.low, wide.high) == (0.0, math.inf)
-
-
-def test_a_longer_run_that_ends_worse_does_not_count():
-    overfits = {0.5: [4.0, 4.0], 1.0: [3.0, 3.0], 2.0: [3.5, 3.5]}
-    assert equivalent_steps([3.2, 3.2], overfits, EXACT, 3.0).mid < 1.0
-    assert equivalent_steps([2.9, 2.9], overfits, EXACT, 3.0).mid == math.inf
-
-
-@given(st.lists(losses, min_size=3, max_size=3), losses, st.floats(0.01, 2), st.floats(0, 2))
-@settings(max_examples=80, deadline=None)
-def test_a_lower_loss_never_means_fewer_equivalent_steps(means, loss, deviation, drop):
-    horizons = {m: [x, x, x] for m, x in zip((0.5, 1.0, 2.0), means)}
-    pooled = Pooled(deviation, 12)
-    here = equivalent_steps([loss] * 3, horizons, pooled, 2.9)
-    lower = equivalent_steps([loss - drop] * 3, horizons, pooled, 2.9)
-    assert here.low <= here.mid <= here.high
-    assert lower.mid >= here.mid
-    assert lower.low >= here.low
-    assert lower.high >= here.high
-
-
-def test_equivalent_steps_cover_the_truth():
-    rng = np.random.default_rng(5)
-    truth, trials, held = 1.3, 600, 0
-    curve = {0.5: 4.0, 1.0: 3.0, 2.0: 2.2}
-    loss = float(np.interp(math.log(truth), np.log(list(curve)), list(curve.values())))
-    for _ in range(trials):
-        runs = {m: list(x + 0.1 * rng.normal(size=3)) for m, x in curve.items()}
-        mine = {"entry": list(loss + 0.1 * rng.normal(size=3)), "AdamW": runs[1.0]}
-        pooled = pooled_deviation({**mine, "half": runs[0.5], "double": runs[2.0]})
-        interval = equivalent_steps(mine["entry"], runs, pooled, dunnett_critical((3,), 3, pooled.freedom))
-        held += interval.low <= truth <= interval.high
-    assert held / trials > 0.95 - 3 * math.sqrt(0.95 * 0.05 / trials)
-
-
-def test_performance_profiles_count_tasks_within_a_factor():
-    found = performance_profile({"a": [1.0, 4.0], "b": [2.0, 2.0], "c": [math.inf, 2.0]})
-    assert found["a"] == [(1.0, 0.5), (2.0, 1.0)]
-    assert found["b"] == [(1.0, 0.5), (2.0, 1.0)]
-    assert found["c"] == [(1.0, 0.5)]
-
-
-@given(st.lists(st.lists(losses, min_size=3, max_size=3), min_size=2, max_size=5))
-@settings(max_examples=40, deadline=None)
-def test_profiles_rise_and_somebody_is_best(table):
-    found = performance_profile({str(i): row for i, row in enumerate(table)})
-    for points in found.values():
-        shares = [share for _, share in points]
-        assert shares == sorted(shares)
-        assert shares[-1] == 1.0
-    assert sum(points[0][1] for points in found.values()) >= 1.0 - 1e-12
-
-
-def test_rate_sensitivity_caps_a_divergence_at_the_untrained_loss():
-    assert rate_sensitivity([2.0, 2.0, 2.0], 7.0) == 0.0
-    assert rate_sensitivity([2.0, math.inf], 7.0) == pytest.approx(2.5)
-    assert rate_sensitivity([2.0, 1e9], 7.0) == pytest.approx(2.5)

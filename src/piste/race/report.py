@@ -68,10 +68,10 @@ def _page(results: Results) -> dict[str, Any]:
 def _overview(scores: Mapping[str, TaskScore], entries: Sequence[str]) -> dict[str, Any]:
     """Places of every entry on every task, the entry with the lowest sum of places first."""
 
-    def standing(name: str) -> tuple[int, float]:
-        places = [e.rank.place if e.rank else len(entries) + 1 for t in scores.values() for e in [t[name]]]
-        worst = [e.rank.worst if e.rank else len(entries) + 1 for t in scores.values() for e in [t[name]]]
-        return sum(places), sum(worst)
+    def standing(name: str) -> tuple[int, int]:
+        found = [t[name].rank for t in scores.values()]
+        places = [(r.place or r.worst, r.worst) if r else (len(entries) + 1,) * 2 for r in found]
+        return sum(p for p, _ in places), sum(w for _, w in places)
 
     rows = []
     for name in sorted(entries, key=standing):

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from .measures import equivalent_steps, performance_profile, rate_sensitivity
 from .results import Record, Results, TaskInfo
 from .statistics import (
     Interval,
@@ -17,12 +18,11 @@ from .statistics import (
     Rank,
     against,
     dunnett_critical,
-    equivalent_steps,
-    performance_profile,
     pooled_deviation,
     ranks,
-    rate_sensitivity,
     smallest_detectable,
+    spreads,
+    unsteady,
 )
 
 SPREAD = 5.0
@@ -95,16 +95,18 @@ def score_task(results: Results, task: str, reference: str = "AdamW") -> TaskSco
     info = results.tasks[task]
     finals = {name: results.select(task, name, "final") for name in results.entries}
     whole = {n: [_loss(r) for r in runs] for n, runs in finals.items() if runs and all(r.ok for r in runs)}
-    pooled = pooled_deviation(whole)
-    places = ranks(whole) if whole else {}
-    compared = against(whole, reference) if reference in whole else {}
+    apart = unsteady(whole, keep=reference)
+    pooled = pooled_deviation({name: x for name, x in whole.items() if name not in apart})
+    spread = spreads(whole, apart)
+    places = ranks(whole, apart) if whole else {}
+    compared = against(whole, reference, apart) if reference in whole else {}
     horizons = _horizons(results, task, reference, whole)
     entries = (
         replace(
-            _describe(results, info, name),
+            _describe(results, info, name, name in apart),
             rank=places.get(name),
             difference=compared.get(name),
-            speedup=_speedup(name, whole, horizons, pooled, reference),
+            speedup=_speedup(name, whole, horizons, spread[name], reference) if name in whole else None,
         )
         for name in finals
     )
@@ -169,7 +171,7 @@ def _order(entry: EntryScore) -> tuple[int, float, str]:
     return (("ranked", "failed", "unfinished").index(entry.state), entry.loss, entry.entry)
 
 
-def _describe(results: Results, info: TaskInfo, name: str) -> EntryScore:
+def _describe(results: Results, info: TaskInfo, name: str, alone: bool) -> EntryScore:
     """What an entry's own runs say, before it is compared with any other."""
     finals = results.select(info.name, name, "final")
     tuning = results.select(info.name, name, "tune")
@@ -193,7 +195,7 @@ def _describe(results: Results, info: TaskInfo, name: str) -> EntryScore:
         rate=finals[0].lr if finals else None,
         rates=_rates(tuning),
         sensitivity=rate_sensitivity([_loss(r) for r in tuning], _ceiling(results, info)) if tuning else None,
-        flags=_flags(finals, tuning),
+        flags=_flags(finals, tuning, alone),
     )
 
 
@@ -223,7 +225,7 @@ def _speedup(
     pooled: Pooled,
     reference: str,
 ) -> Interval | None:
-    if name == reference or name not in whole or len(horizons) < 2:
+    if name == reference or len(horizons) < 2:
         return None
     sizes = tuple(len(x) for n, x in whole.items() if n != reference)
     critical = dunnett_critical(sizes, len(whole[reference]), pooled.freedom)
@@ -245,8 +247,10 @@ def _rates(tuning: Sequence[Record]) -> tuple[tuple[float, float], ...]:
     return tuple(sorted(best.items()))
 
 
-def _flags(finals: Sequence[Record], tuning: Sequence[Record]) -> tuple[str, ...]:
+def _flags(finals: Sequence[Record], tuning: Sequence[Record], alone: bool) -> tuple[str, ...]:
     flags = []
+    if alone:
+        flags.append("varies far more between seeds than the others, so its own deviation counts")
     if any(r.edge for r in finals):
         flags.append("the best learning rate lies at the edge of those tried")
     for runs, what in ((tuning, "tuning"), (finals, "fresh-seed")):

@@ -47,43 +47,85 @@ def pooled_deviation(groups: Groups) -> Pooled:
     return Pooled(math.sqrt(squares / freedom) if freedom else math.nan, freedom)
 
 
-def against(groups: Groups, baseline: str, confidence: float = 0.95) -> dict[str, Interval]:
+def unsteady(groups: Groups, keep: str = "", level: float = 0.001) -> frozenset[str]:
+    """The groups whose deviation is not the common one, so that pooling them would blur all others.
+
+    The group with the largest variance is held against the pool of the others (an F test at ``level`` over
+    the number of groups), set aside where it fails, and the rest tried again. ``keep`` (the reference, which
+    enters every comparison) always stays. Source: 't Lam, "Scrutiny of variance results for outliers:
+    Cochran's test optimized?", 2010, https://doi.org/10.1016/j.aca.2009.11.032.
+    """
+    steady = {name: x for name, x in groups.items() if len(x) > 1}
+    variance = {name: float(np.var(x, ddof=1)) for name, x in steady.items()}
+    while len(steady) > 2 and any(name != keep for name in steady):
+        worst = max((name for name in steady if name != keep), key=lambda name: variance[name])
+        others = pooled_deviation({name: x for name, x in steady.items() if name != worst})
+        limit = stats.f.isf(level / len(steady), len(steady[worst]) - 1, others.freedom)
+        if variance[worst] <= limit * others.deviation**2:
+            break
+        del steady[worst]
+    return frozenset(name for name in groups if len(groups[name]) > 1 and name not in steady)
+
+
+def spreads(groups: Groups, apart: frozenset[str] = frozenset()) -> dict[str, Pooled]:
+    """Each group's deviation: the pooled one, or its own for those set apart."""
+    common = pooled_deviation({name: x for name, x in groups.items() if name not in apart})
+    return {name: pooled_deviation({name: groups[name]}) if name in apart else common for name in groups}
+
+
+def against(
+    groups: Groups, baseline: str, apart: frozenset[str] = frozenset(), confidence: float = 0.95
+) -> dict[str, Interval]:
     """Simultaneous intervals for ``mean_i - mean_baseline`` (Dunnett).
 
-    All of them hold at once with probability ``confidence``.
+    All of them hold at once with probability ``confidence``. Groups set ``apart`` enter with their own
+    deviation and Welch's degrees of freedom. Without a single degree of freedom the bounds are infinite.
 
     Source: Dunnett, "A Multiple Comparison Procedure for Comparing Several Treatments with a Control", 1955,
     https://doi.org/10.1080/01621459.1955.10501294. scipy's ``dunnett`` integrates by random sampling, so its
     interval changes from call to call; a report must not, hence the quadrature of :func:`dunnett_critical`,
-    tested against it. Without a single degree of freedom the bounds are infinite.
+    tested against it.
     """
     others = [name for name in groups if name != baseline]
-    if not others:
-        return {}
-    pooled = pooled_deviation(groups)
+    spread = spreads(groups, apart)
     sizes = tuple(len(groups[name]) for name in others)
-    critical = dunnett_critical(sizes, len(groups[baseline]), pooled.freedom, confidence)
-    return {name: _difference(groups[name], groups[baseline], pooled, critical) for name in others}
+
+    def critical(freedom: int) -> float:
+        return dunnett_critical(sizes, len(groups[baseline]), freedom, confidence)
+
+    return {name: _difference(groups, name, baseline, spread, critical) for name in others}
 
 
-def pairwise(groups: Groups, confidence: float = 0.95) -> dict[tuple[str, str], Interval]:
+def pairwise(
+    groups: Groups, apart: frozenset[str] = frozenset(), confidence: float = 0.95
+) -> dict[tuple[str, str], Interval]:
     """Simultaneous intervals for ``mean_a - mean_b`` over all ordered pairs (Tukey–Kramer).
 
+    Groups set ``apart`` enter as in :func:`against` (then these are Games–Howell intervals).
     Source: Kramer, "Extension of Multiple Range Tests to Group Means with Unequal Numbers of Replications",
     1956, https://doi.org/10.2307/3001469.
     """
-    pooled = pooled_deviation(groups)
-    critical = tukey_critical(len(groups), pooled.freedom, confidence) / math.sqrt(2)
-    return {
-        (a, b): _difference(groups[a], groups[b], pooled, critical) for a in groups for b in groups if a != b
-    }
+    spread = spreads(groups, apart)
+
+    def critical(freedom: int) -> float:
+        return tukey_critical(len(groups), freedom, confidence) / math.sqrt(2)
+
+    return {(a, b): _difference(groups, a, b, spread, critical) for a in groups for b in groups if a != b}
 
 
-def _difference(a: Sequence[float], b: Sequence[float], pooled: Pooled, critical: float) -> Interval:
-    mid = float(np.mean(a) - np.mean(b))
-    if not pooled.freedom:
+def _difference(
+    groups: Groups, a: str, b: str, spread: Mapping[str, Pooled], critical: Callable[[int], float]
+) -> Interval:
+    mid = float(np.mean(groups[a]) - np.mean(groups[b]))
+    parts = [spread[name].deviation ** 2 / len(groups[name]) for name in (a, b)]
+    freedom = spread[a].freedom
+    if spread[a] is not spread[b]:
+        both = [spread[name].freedom for name in (a, b)]
+        whole = sum(part**2 / n for part, n in zip(parts, both)) if all(both) else 0.0
+        freedom = max(1, math.floor(sum(parts) ** 2 / whole)) if whole else min(both)
+    if not freedom:
         return Interval(-math.inf, mid, math.inf)
-    half = critical * pooled.deviation * math.sqrt(1 / len(a) + 1 / len(b))
+    half = critical(freedom) * math.sqrt(sum(parts))
     return Interval(mid - half, mid, mid + half)
 
 
@@ -143,83 +185,41 @@ def _deviation_nodes(freedom: int) -> tuple[np.ndarray, np.ndarray]:
 @dataclass(frozen=True)
 class Rank:
     """``place`` is shared by all that cannot be told apart; the true rank lies in ``best … worst`` with
-    confidence."""
+    confidence.
 
-    place: int
+    ``place`` is None for a group set apart that varies too much to be placed."""
+
+    place: int | None
     shared: bool
     best: int
     worst: int
 
 
-def ranks(groups: Groups, confidence: float = 0.95) -> dict[str, Rank]:
-    """Places such that two entries differ in place only if every link between them is a difference seen.
+def ranks(groups: Groups, apart: frozenset[str] = frozenset(), confidence: float = 0.95) -> dict[str, Rank]:
+    """Places such that a difference in place is always a difference seen.
 
     Being inseparable is not transitive, so a place is a connected component of "cannot be told apart". The
-    range beside it is finer: better entries at most, worse entries at least. Source: Al Mohamad, Goeman, van
-    Zwet, "Simultaneous Confidence Intervals for Ranks with Application to Ranking Institutions", 2022,
-    https://doi.org/10.1111/biom.13419.
+    range beside it is finer: better entries at most, worse entries at least. A group set ``apart`` has a
+    place only where it is told from all others: it would link what has nothing in common. Source: Al Mohamad,
+    Goeman, van Zwet, "Simultaneous Confidence Intervals for Ranks with Application to Ranking Institutions",
+    2022, https://doi.org/10.1111/biom.13419.
     """
-    means = {name: float(np.mean(x)) for name, x in groups.items()}
-    order = sorted(groups, key=lambda name: means[name])
-    differences = pairwise(groups, confidence)
-    apart = {pair for pair, interval in differences.items() if interval.excludes_zero}
+    order = sorted(groups, key=lambda name: float(np.mean(groups[name])))
+    told = {pair for pair, interval in pairwise(groups, apart, confidence).items() if interval.excludes_zero}
+    placed = [n for n in order if n not in apart or all((n, other) in told for other in order if other != n)]
     # In order of means the components are runs: a run ends where nothing before it reaches beyond it.
-    starts = [i for i in range(len(order)) if all((a, b) in apart for a in order[:i] for b in order[i:])]
-    bounds = list(zip(starts, [*starts[1:], len(order)], strict=True))
+    starts = [i for i in range(len(placed)) if all((a, b) in told for a in placed[:i] for b in placed[i:])]
     found = {}
-    for start, end in bounds:
-        for name in order[start:end]:
-            better = sum((other, name) in apart and means[other] < means[name] for other in order)
-            worse = sum((other, name) in apart and means[other] > means[name] for other in order)
-            found[name] = Rank(start + 1, end - start > 1, better + 1, len(order) - worse)
+    for at, name in enumerate(order):
+        better = sum((other, name) in told for other in order[:at])
+        worse = sum((other, name) in told for other in order[at + 1 :])
+        place, shared = None, False
+        if name in placed:
+            i = max(k for k, start in enumerate(starts) if start <= placed.index(name))
+            end = starts[i + 1] if i + 1 < len(starts) else len(placed)
+            place, shared = starts[i] + 1, end - starts[i] > 1
+        found[name] = Rank(place, shared, better + 1, len(order) - worse)
     return found
-
-
-def equivalent_steps(
-    losses: Sequence[float],
-    horizons: Mapping[float, Sequence[float]],
-    pooled: Pooled,
-    critical: float,
-) -> Interval:
-    """How many times the steps the baseline needs to end where this entry ends, from *completed* runs.
-
-    ``horizons`` gives the baseline's final losses at each multiple of the race's steps. Between them the mean
-    loss ``A(x)`` is interpolated linearly in ``x = log(multiple)``; where a longer run ended worse, the best
-    so far counts. The estimate solves ``A(x) = mean(losses)``; the interval holds every ``x`` at which entry
-    and baseline cannot be told apart (Fieller's inversion: errors of both sides enter, no delta method).
-    Beyond the longest run every bound is ``inf`` ("at least"), below the shortest 0 ("at most"): nothing is
-    extrapolated.
-    """
-    multiples = sorted(horizons)
-    x = np.log(multiples)
-    means = np.minimum.accumulate([float(np.mean(horizons[m])) for m in multiples])
-    variance = np.array([1 / len(horizons[m]) for m in multiples])
-    grid = np.unique(np.concatenate([np.linspace(x[0], x[-1], 2001), x]))
-    curve = np.interp(grid, x, means)
-    weights = np.array([np.interp(grid, x, row) for row in np.eye(len(x))])
-    error = pooled.deviation * np.sqrt(1 / len(losses) + (weights**2 * variance[:, None]).sum(0))
-    lead = curve - float(np.mean(losses))
-    if not pooled.freedom or not np.all(np.isfinite(error)):
-        return Interval(0.0, _crossing(grid, lead), math.inf)
-    return Interval(
-        _crossing(grid, lead - critical * error),
-        _crossing(grid, lead),
-        _crossing(grid, lead + critical * error),
-    )
-
-
-def _crossing(grid: np.ndarray, lead: np.ndarray) -> float:
-    """The multiple up to which ``lead`` stays positive, 0 or inf when that lies outside the grid."""
-    if lead[0] < 0:
-        return 0.0
-    behind = np.flatnonzero(lead <= 0)
-    if not len(behind):
-        return math.inf
-    i = int(behind[0])
-    if i == 0 or lead[i] == 0:
-        return float(np.exp(grid[i]))
-    part = lead[i - 1] / (lead[i - 1] - lead[i])
-    return float(np.exp(grid[i - 1] + part * (grid[i] - grid[i - 1])))
 
 
 def smallest_detectable(
@@ -239,33 +239,3 @@ def smallest_detectable(
         return float(stats.nct.sf(critical, freedom, shift)) - power
 
     return _root(excess, 2 * critical) * deviation * math.sqrt(2 / seeds)
-
-
-def performance_profile(costs: Mapping[str, Sequence[float]]) -> dict[str, list[tuple[float, float]]]:
-    """Per entry the steps ``(tau, share of tasks whose cost is at most tau times the best entry's)``.
-
-    ``costs[entry][task]`` must be positive; a failure is ``inf`` and is never within any factor.
-    Source: Dolan, Moré, "Benchmarking Optimization Software with Performance Profiles", 2002,
-    https://doi.org/10.1007/s101070100263.
-    """
-    table = np.array(list(costs.values()), dtype=float)
-    best = table.min(axis=0)
-    ratios = np.where(np.isfinite(table), table / np.where(np.isfinite(best), best, 1.0), np.inf)
-    return {name: _steps(row) for name, row in zip(costs, ratios, strict=True)}
-
-
-def _steps(ratios: np.ndarray) -> list[tuple[float, float]]:
-    points = sorted({1.0, *(float(r) for r in ratios if math.isfinite(r))})
-    return [(tau, float(np.mean(ratios <= tau))) for tau in points]
-
-
-def rate_sensitivity(losses: Sequence[float], ceiling: float) -> float:
-    """What an untuned rate costs: the mean over the tried rates of ``min(loss, ceiling) - best loss``.
-
-    ``ceiling`` is the loss of a model that learnt nothing, so that a divergence counts as that and not as
-    infinity. Source: Wortsman et al., "Small-scale proxies for large-scale Transformer training
-    instabilities", 2023, https://arxiv.org/abs/2309.14322.
-    """
-    finite = [x if math.isfinite(x) else ceiling for x in losses]
-    capped = np.minimum(finite, ceiling)
-    return float(np.mean(capped) - np.min(capped))

@@ -50,13 +50,12 @@ def leaderboard(task: TaskScore, narrow: bool = False) -> RenderableType:
 
 def _cells(entry: EntryScore, task: TaskScore) -> list[str]:
     loss = words.loss(entry.loss, task) if entry.losses else entry.state
-    gap = f"{words.difference(entry.difference, task)} [{words.difference_bounds(entry.difference, task)}]"
     speed = entry.speedup
     return [
         words.place(entry.rank),
         entry.entry,
         loss,
-        gap.replace("[", r"\[") if entry.difference else "",
+        words.plus_minus(entry.difference, task),
         f"{words.times(speed.mid, task)} ({words.bounds(speed, task)})" if speed else "",
         words.duration(entry.seconds),
         words.milliseconds(entry.optimizer_seconds),

@@ -30,7 +30,7 @@ def seeds(count: int) -> str:
 def verdict(task: TaskScore) -> str:
     """What a reader may take home from one task, in a sentence or two."""
     name = task.info.name
-    ranked = [e for e in task.entries if e.rank]
+    ranked = [e for e in task.entries if e.rank and e.rank.place]
     if not ranked:
         return f"On {name} no entry has finished its fresh-seed runs."
     leaders = [e for e in ranked if e.rank and e.rank.place == 1]
@@ -66,8 +66,8 @@ def listed(names: Iterable[str]) -> str:
 
 
 def place(rank: Rank | None) -> str:
-    """`1`, or `1=` where others share it."""
-    return "–" if rank is None else f"{rank.place}{'=' if rank.shared else ''}"
+    """`1`, or `1=` where others share it; a dash without a place."""
+    return "–" if rank is None or rank.place is None else f"{rank.place}{'=' if rank.shared else ''}"
 
 
 def rank_range(rank: Rank | None) -> str:
@@ -96,6 +96,14 @@ def difference_bounds(gap: Interval | None, task: TaskScore) -> str:
     return f"{gap.low:+.{digits(task)}f} … {gap.high:+.{digits(task)}f}".replace("-", "−")
 
 
+def plus_minus(gap: Interval | None, task: TaskScore) -> str:
+    """`−0.032 ± 0.015`"""
+    if gap is None:
+        return ""
+    half = f" ± {gap.high - gap.mid:.{digits(task)}f}" if math.isfinite(gap.high) else ""
+    return difference(gap, task) + half
+
+
 def times(multiple: float, task: TaskScore) -> str:
     """`1.42×`, or a bound where the reference's completed runs end: `≥2×`, `≤0.5×`."""
     if multiple == math.inf:
@@ -107,7 +115,7 @@ def times(multiple: float, task: TaskScore) -> str:
 
 def bounds(interval: Interval, task: TaskScore) -> str:
     low, high = times(interval.low, task), times(interval.high, task)
-    return low if low == high else f"{low} … {high}"
+    return low if low == high else f"{low}…{high}"
 
 
 def steps(interval: Interval | None, task: TaskScore) -> str:
