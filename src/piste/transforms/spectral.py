@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from .._transform import transform
@@ -10,12 +11,13 @@ from ..linalg.polar import newton_schulz
 
 @transform(scope="tensor", normalizes=True, invariant=("sign", "scale", "transpose"), precision=0.1)
 def orthogonalize(u: Tensor, *, steps: int = 5) -> Tensor:
-    """u ← UVᵀ of u = USVᵀ, to the accuracy that Newton-Schulz's quintic reaches in ``steps`` iterations in bf16.
+    """u ← UVᵀ of u = USVᵀ, to the accuracy that Newton-Schulz's quintic reaches in ``steps`` iterations, in bf16
+    (float64 updates in float64).
 
     Reference: "Muon: An optimizer for hidden layers in neural networks", Keller Jordan et al., 2024,
     https://kellerjordan.github.io/posts/muon/
     """
-    return newton_schulz(u, steps)
+    return newton_schulz(u, steps, dtype=torch.bfloat16 if u.dtype == torch.float32 else None)
 
 
 @transform(scope="tensor")
