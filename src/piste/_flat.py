@@ -17,9 +17,8 @@ from ._program import Frame, run
 if TYPE_CHECKING:
     from ._plan import Lane, Stage
 
-PACK = (
-    1 << 14
-)  # tensors of fewer elements are packed: below, a call costs more than copying the tensor in and out
+# tensors of fewer elements are packed: below, a call costs more than copying the tensor in and out
+PACK = 1 << 14
 PACKED = 1 << 21  # elements in one pack
 COMPILE = 1 << 22  # elements from which `compile="auto"` compiles: below, seconds of compiling never pay
 
@@ -30,43 +29,71 @@ def run_flat(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dict
     if given.fused and stage.last and len(lane.stages) == 1 and _torch_kernels.run(stage, lane, us):
         return us
     common = shared_names(stage.steps)
-    shared = {
-        n: leaves[0].read(n).clone() for n in common
-    }  # every parameter starts from the same value
+    # every parameter starts from the same value of a shared scalar, which is written once, at the end
+    shared = {n: leaves[0].read(n).clone() for n in common}
     small, large = _split(stage, lane, given)
+    compiled = _use_compiler(leaves, lane, given) and not _sums_tensors(stage)
+    work = _Work(stage, lane, given, sums, shared, compiled)
     out: list[Any] = [None] * len(leaves)
-    compiled = _use_compiler(leaves, lane, given)
-    prepared: dict[Any, Any] = {}
     for pack in small:
-        env, slots, u = _packed(stage, lane, [us[i] for i in pack], [leaves[i] for i in pack], given)
-        frame, u, _ = _apply(stage, lane, env, {**slots, **shared}, u, sums, compiled, prepared)
-        _unpack(stage, [leaves[i] for i in pack], frame, u, common)
-        if not stage.last:
-            sizes = [leaves[i].real(leaves[i].param).numel() for i in pack]
-            for i, piece in zip(pack, u.split(sizes), strict=True):
-                out[i] = leaves[i].unflat(piece)
-        _keep_shared(frame, leaves, common, pack[-1] == len(leaves) - 1 and not large)
+        pieces = work.pack([leaves[i] for i in pack], [us[i] for i in pack])
+        for i, piece in zip(pack, pieces, strict=True):
+            out[i] = piece
     for i in large:
-        leaf = leaves[i]
-        flat = compiled and leaf.dense and leaf.inplace
-        env = given.inputs(leaf, lane, inputs_of(stage))
-        slots = {n: leaf.read(n) for s in stage.steps for n in s.slots}
-        slots.update(shared)
-        u = given.lift(leaf, us[i])
+        out[i] = work.alone(leaves[i], us[i])
+    for name in common:
+        for leaf in leaves[:1] if leaves[0].inplace else leaves:
+            leaf.write(name, work.shared_after[name])
+    return out
+
+
+@dataclass
+class _Work:
+    """A flat stage on its way over a lane."""
+
+    stage: Stage
+    lane: Lane
+    given: Pass
+    sums: dict[Any, Any]
+    shared: dict[str, Any]
+    compiled: bool
+    prepared: dict[Any, Any] = field(default_factory=dict)
+    shared_after: dict[str, Any] = field(default_factory=dict)
+
+    def apply(
+        self, env: dict[str, Any], slots: dict[str, Any], u: Tensor, compiled: bool
+    ) -> tuple[Frame, Tensor, bool]:
+        slots = {**slots, **self.shared}
+        frame, u, written = _apply(self.stage, self.lane, env, slots, u, self.sums, compiled, self.prepared)
+        self.shared_after = {n: frame.slots[n] for n in self.shared}
+        return frame, u, written
+
+    def pack(self, leaves: list[Leaf], us: list[Tensor]) -> list[Tensor]:
+        """Many small tensors as one."""
+        env, slots, u = _packed(self.stage, self.lane, us, leaves, self.given)
+        frame, u, _ = self.apply(env, slots, u, self.compiled)
+        _unpack(self.stage, leaves, frame, u, list(self.shared))
+        pieces = u.split([leaf.real(leaf.param).numel() for leaf in leaves])
+        return [leaf.unflat(piece) for leaf, piece in zip(leaves, pieces, strict=True)]
+
+    def alone(self, leaf: Leaf, u: Tensor) -> Tensor:
+        """One tensor: flat in memory order for the compiler, as it is without."""
+        env = self.given.inputs(leaf, self.lane, inputs_of(self.stage))
+        slots = {n: leaf.read(n) for s in self.stage.steps for n in s.slots}
+        u = self.given.lift(leaf, u)
+        flat = self.compiled and leaf.dense and leaf.inplace
         if flat:
             env = {k: leaf.flat(v) if isinstance(v, Tensor) and v.dim() else v for k, v in env.items()}
             slots = {n: leaf.flat(v) if isinstance(v, Tensor) and v.dim() else v for n, v in slots.items()}
             u = leaf.flat(u)
-        frame, u, written = _apply(stage, lane, env, slots, u, sums, flat, prepared)
+        frame, u, written = self.apply(env, slots, u, flat)
         u = leaf.unflat(u) if flat else u
-        if stage.last and not (written and leaf.param.dtype == u.dtype):
+        if self.stage.last and not (written and leaf.param.dtype == u.dtype):
             leaf.write_param(u)
-        for name in frame.changed:
-            if name not in common and not written:
+        for name in [] if written else frame.changed:
+            if name not in self.shared:
                 leaf.write(name, frame.slots[name])
-        out[i] = u
-        _keep_shared(frame, leaves, common, i == large[-1])
-    return out
+        return u
 
 
 def _use_compiler(leaves: list[Leaf], lane: Lane, given: Pass) -> bool:
@@ -77,6 +104,12 @@ def _use_compiler(leaves: list[Leaf], lane: Lane, given: Pass) -> bool:
     return _compile.available(leaves[0].param.device.type)
 
 
+def _sums_tensors(stage: Stage) -> bool:
+    """Whether a step sums over its tensor: then that must not be packed with others, nor cut into rows."""
+    own = any(r.over == "tensor" for s in stage.steps for r in s.transform.sums.values())
+    return own or any(h.transform.sums for s in stage.steps for held in s.held.values() for h in held)
+
+
 def _split(stage: Stage, lane: Lane, given: Pass) -> tuple[list[list[int]], list[int]]:
     """Indices of the leaves: packs of small ones, and the ones run by themselves."""
     leaves = lane.leaves
@@ -85,12 +118,8 @@ def _split(stage: Stage, lane: Lane, given: Pass) -> tuple[list[list[int]], list
         for s in stage.steps
         for name, slot in s.slots.items()
     )
-    own_sum = any(r.over == "tensor" for s in stage.steps for r in s.transform.sums.values())
-    tensor_sums = own_sum or any(
-        h.transform.sums for s in stage.steps for held in s.held.values() for h in held
-    )
     rings = any(slot.ring for s in stage.steps for slot in s.slots.values())
-    if own_scalar or tensor_sums or rings or not leaves[0].inplace or len(leaves) == 1:
+    if own_scalar or _sums_tensors(stage) or rings or not leaves[0].inplace or len(leaves) == 1:
         return [], list(range(len(leaves)))
     packs: dict[Any, list[list[int]]] = {}
     sizes: dict[Any, int] = {}
@@ -145,15 +174,6 @@ def _unpack(stage: Stage, leaves: list[Leaf], frame: Frame, u: Tensor, shared: l
             write(frame.slots[name], [leaf.state[name] for leaf in leaves])
     if stage.last:
         write(u, [leaf.real(leaf.param.detach()) for leaf in leaves])
-
-
-def _keep_shared(frame: Frame, leaves: list[Leaf], shared: list[str], final: bool) -> None:
-    """A shared scalar is written once, after the last parameter has read it."""
-    if final:
-        for name in shared:
-            if name in frame.changed:
-                for leaf in leaves if not leaves[0].inplace else leaves[:1]:
-                    leaf.write(name, frame.slots[name])
 
 
 def _apply(

@@ -51,7 +51,7 @@ def run_sheet(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dic
     for leaf in lane.leaves:
         mine = [s for s in sheets if s.leaf is leaf]
         _write_back(stage, leaf, mine, shared)
-        out.append(leaf.from_matrices([s.out for s in mine]))
+        out.append(sharding.put_back(leaf.from_matrices([s.out for s in mine]), leaf.param))
         if stage.last:
             leaf.write_param(out[-1])
     for name in shared:
