@@ -22,20 +22,24 @@ class Explanation:
         self.rows = rows
 
     def __str__(self) -> str:
-        return render(self.rows)
+        chains = {row["optimizer"]: row["chain"] for row in self.rows}
+        table = render([{**row, "chain": row["optimizer"]} for row in self.rows])
+        return "\n".join([table, *(f"{name}: {parts}" for name, parts in chains.items())])
 
     def __repr__(self) -> str:
         return str(self)
 
 
 def explain(optimizer: Optimizer) -> Explanation:
-    """Every parameter once: its role, matrix view, chain, lr, bytes of state, and what the role means."""
+    """Every parameter once: its role, matrix view, chain, lr, bytes of state, and how the role was found."""
     rows = []
     for chain, group, leaves in zip(
         optimizer.chains(), optimizer.param_groups, optimizer.leaves(), strict=True
     ):
         for leaf in leaves:
-            why = ROLES.get(leaf.role, "known by its dimensions alone")
+            why = optimizer._roles.get(leaf.name, ("", ""))[1] or ROLES.get(
+                leaf.role, "known by its dimensions alone"
+            )
             frozen = "" if leaf.param.requires_grad else "frozen; "
             rows.append(
                 {
@@ -43,7 +47,8 @@ def explain(optimizer: Optimizer) -> Explanation:
                     "shape": tuple(leaf.param.shape),
                     "role": leaf.role or ("hidden" if leaf.param.dim() > 1 else "vector"),
                     "view": group["view"],
-                    "chain": f"{group['optimizer']}: {', '.join(p.transform.name for p in chain.parts)}",
+                    "optimizer": group["optimizer"],
+                    "chain": " > ".join(p.transform.name for p in chain.parts),
                     "lr": float(group["lr"]),
                     "bytes": forecast(chain, leaf) if leaf.param.requires_grad else 0,
                     "reason": frozen + why,

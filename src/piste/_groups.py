@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from ._factory import BOOKKEEPING, NOTES, Factory
 from ._registry import get
-from ._routing import refuse_flattened, route, route_bare
+from ._routing import Role, refuse_flattened, route, route_bare
 
 Named = list[tuple[str, Tensor]]
 
@@ -125,7 +126,8 @@ def complete(
     if "optimizer" in group:
         theirs = factory_of(group["optimizer"])
         base = hyper if theirs.name == factory.name else {}
-        rows = [(name, p, group.get("role", ""), group.get("view"), "given") for name, p in pairs]
+        role = Role(group.get("role", ""), None, "its group says so")
+        rows = [(name, p, role, group.get("view"), "given") for name, p in pairs]
         return _group(theirs, rows, {**base, **own}, None, **given)
     rows = _bare(factory, pairs)
     if any(r[4] == "rest" for r in rows):
@@ -162,14 +164,14 @@ def _rest(factory: Factory, rest: Mapping[str, Any] | None) -> Mapping[str, Any]
     return factory.rest()
 
 
-Row = tuple[str, Tensor, str, Any, str]  # name, tensor, role, view, "main" | "rest" | "given"
+Row = tuple[str, Tensor, Role, Any, str]  # name, tensor, role, view, "main" | "rest" | "given"
 
 
 def _of_module(factory: Factory, module: nn.Module, overrides: Mapping[str, str] | None) -> list[Row]:
     for name, p in module.named_parameters():
         check_parameter(name, p)  # before anybody asks it for its shape
     rows = [
-        (a.name, a.parameter, a.role.kind, a.view, a.to)
+        (a.name, a.parameter, replace(a.role, reason=a.reason), a.view, a.to)
         for a in route(module, matrix=factory.matrix, overrides=overrides)
     ]
     if not rows:
@@ -181,8 +183,8 @@ def _bare(factory: Factory, pairs: Named) -> list[Row]:
     for name, p in pairs:
         check_parameter(name, p)
     if not factory.matrix:
-        return [(name, p, "", None, "main") for name, p in pairs]
-    return [(a.name, a.parameter, a.role.kind, a.view, a.to) for a in route_bare(pairs, matrix=True)]
+        return [(name, p, Role("", None, ""), None, "main") for name, p in pairs]
+    return [(a.name, a.parameter, a.role, a.view, a.to) for a in route_bare(pairs, matrix=True)]
 
 
 def _group(
@@ -195,13 +197,13 @@ def _group(
     for name, p, role, view, to in sorted(rows, key=lambda row: row[4] == "rest"):
         check_parameter(name, p)
         view = str(view) if view is not None and (sheet and to != "rest") else None
-        key = (to, view, role if factory.matrix or view else "")
+        key = (to, view, role.kind if factory.matrix or view else "")
         if key not in groups:
             theirs, full = _hyperparameters(factory, hyper, rest if to == "rest" else None, to == "rest")
             groups[key] = _blank(theirs, full, view, key[2], extra)
         groups[key]["params"].append(p)
         groups[key]["param_names"].append(name)
-        groups[key]["roles"][name] = role
+        groups[key]["roles"][name] = (role.kind, role.reason)
     if not rows:
         return [_blank(*_hyperparameters(factory, hyper, None, False), None, "", extra)]
     if factory.matrix:
@@ -257,6 +259,9 @@ def warn_clobbered(groups: list[dict[str, Any]], lrs: list[Any], was: list[Any])
     if len(set(was)) < 2 or len(set(lrs)) != 1 or lrs[0] == 0:
         return False
     names = ", ".join(sorted({g["optimizer"] for g in groups}))
-    warnings.warn(f"every group now has lr={lrs[0]}, though {names} started with different ones {sorted(set(was))}: "
-                  "a loop that writes one lr into all groups? Scale each group's own lr instead", stacklevel=3)  # fmt: skip
+    warnings.warn(
+        f"every group now has lr={lrs[0]}, though {names} started with different ones {sorted(set(was))}: a loop that "
+        "writes one lr into all groups? Scale each group's own lr instead",
+        stacklevel=3,
+    )
     return True

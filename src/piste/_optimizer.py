@@ -72,7 +72,7 @@ class Optimizer(torch.optim.Optimizer):
         self.fused, self.seed = bool(engine["fused"]), int(engine["seed"])
         self.schedules: dict[str, Callable[[int], Any]] = {}
         self.skipped_steps = 0
-        self._roles: dict[str, str] = {}  # of each parameter, by name: what metrics are gathered by
+        self._roles: dict[str, tuple[str, str]] = {}  # by parameter name: its role, and how that was found
         self._metrics: _metrics.Metrics | None = None
         self._leaves: list[list[Leaf]] | None = None
         self._first_lrs: list[Any] = []
@@ -110,7 +110,9 @@ class Optimizer(torch.optim.Optimizer):
     def leaves(self) -> list[list[Leaf]]:
         """The parameters with their states, by group. Who replaces an entry of ``state`` (ZeroRedundancyOptimizer, a
         reset) is heard: what is missing is made anew."""
-        if self._leaves is None or any(self.state.get(f.param) is not f.state for g in self._leaves for f in g):
+        if self._leaves is None or any(
+            self.state.get(f.param) is not f.state for g in self._leaves for f in g
+        ):
             self._leaves = [_leaves_of(g, self.state, self._roles) for g in self.param_groups]
             for chain, leaves in zip(self.chains(), self._leaves, strict=True):
                 lost = [leaf for leaf in leaves if "step" not in leaf.state]
@@ -157,7 +159,9 @@ class Optimizer(torch.optim.Optimizer):
         chains = self._scheduled()
         multipass = Multipass.of(chains, self, closure)
         loss, gradients = multipass.gradients()
-        if self.guard is not None and not self._finite(gradients):
+        # loss scaling overflows now and then by design: its closures ask for the skip that GradScaler.step would do
+        guard = "skip" if getattr(closure, "guarded", False) else self.guard
+        if guard is not None and not self._finite(gradients, guard):
             return loss
         lanes, started = [], []
         for chain, leaves, group in zip(chains, self.leaves(), self.param_groups, strict=True):
@@ -190,14 +194,17 @@ class Optimizer(torch.optim.Optimizer):
             self._warned = _groups.warn_clobbered(self.param_groups, lrs, self._first_lrs)
         return self.chains()
 
-    def _finite(self, gradients: dict[str, Tensor]) -> bool:
-        norms = torch._foreach_norm(list(gradients.values()))
-        if all(bool(n.isfinite()) for n in norms):
+    def _finite(self, gradients: dict[str, Tensor], guard: str) -> bool:
+        # largest entries: a sum of squares would overflow where the gradient does not
+        sizes = torch._foreach_norm(list(gradients.values()), float("inf")) if gradients else []
+        bad = [name for name, n in zip(gradients, sizes, strict=True) if not bool(n.isfinite())]
+        if not bad:
             return True
-        bad = [name for name, n in zip(gradients, norms, strict=True) if not bool(n.isfinite())]
-        if self.guard == "raise":
-            raise FloatingPointError(f"NaN or Inf in the gradient of {', '.join(bad[:5])}"
-                                     f"{' and others' if len(bad) > 5 else ''}: nothing was changed")  # fmt: skip
+        if guard == "raise":
+            raise FloatingPointError(
+                f"NaN or Inf in the gradient of {', '.join(bad[:5])}{' and others' if len(bad) > 5 else ''}: "
+                "nothing was changed; lower lr, clip, or leave such steps out with guard='skip'"
+            )
         self.skipped_steps += 1
         return False
 
@@ -271,7 +278,7 @@ def _chain_of(group: Mapping[str, Any]) -> Chain:
     return _groups.factory_of(group["optimizer"]).chain(**group)
 
 
-def _leaves_of(group: Mapping[str, Any], state: Mapping[Any, Any], roles: Mapping[str, str]) -> list[Leaf]:
+def _leaves_of(group: Mapping[str, Any], state: Mapping[Any, Any], roles: Mapping[str, Any]) -> list[Leaf]:
     view, other = group["view"], group["role"]
     return [
         Leaf(
@@ -279,7 +286,7 @@ def _leaves_of(group: Mapping[str, Any], state: Mapping[Any, Any], roles: Mappin
             p,
             state.get(p, {}),
             matrix_view(view, p.dim()) if view else None,
-            role=roles.get(name) or other,
+            role=roles.get(name, (other, ""))[0] or other,
         )
         for name, p in zip(group["param_names"], group["params"], strict=True)
     ]
