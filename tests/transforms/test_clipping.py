@@ -107,6 +107,19 @@ def test_metrics_show_the_clipped_share(factory, hyper, share):
     assert "clipped" not in optimizer.state[live[0]]
 
 
+@pytest.mark.parametrize("view", ["(e m) n -> e m n | e=2", "m n -> m n | rows=1+3"])
+def test_the_share_of_several_matrices_is_their_mean(view):
+    """A batch of two, and two of unequal height."""
+    live = [torch.nn.Parameter(torch.full((4, 4), 0.5))]
+    optimizer = UnitClippedSGD([{**UnitClippedSGD.group(live, clipping=1.0), "view": view}])
+    optimizer.metrics(on=True)
+    grad = torch.full((4, 4), 0.05)
+    grad[0] = 2.0
+    follow(optimizer, live, [[grad]])
+    share = {"(e": 0.25, "m": 0.5}[view.split()[0]]  # rows [1, 0 | 0, 0], and [1 | 0, 0, 0]
+    assert optimizer.metrics()["clipped_share"] == pytest.approx(share)
+
+
 def test_a_clip_behind_an_orthogonalized_update_warns():
     with pytest.warns(UserWarning, match="clip_by_global_norm comes after orthogonalize"):
         chain(ema(0.9), orthogonalize(5), clip_by_global_norm(1.0), descend(0.1))

@@ -25,8 +25,10 @@ def scale_by_adam(
     return debias(m, beta1, step) / (debias(v, beta2, step).sqrt() + eps), m, v
 
 
-@transform(exp_avg=moment, exp_avg_sq=square)
-def scale_by_raw_adam(g: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, *, beta1: float, beta2: float, eps: float) -> Any:
+@transform(invariant=("sign",), exp_avg=moment, exp_avg_sq=square)
+def scale_by_raw_adam(
+    g: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, *, beta1: float, beta2: float, eps: float
+) -> Any:
     """Adam without its bias correction: u = m / (√v + ε). With :func:`debias_adam` behind, ε̂ of the paper's section 2.
 
     Reference: "Adam: A Method for Stochastic Optimization", Diederik P. Kingma, Jimmy Ba, 2015,
@@ -37,7 +39,7 @@ def scale_by_raw_adam(g: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, *, beta1: 
     return m / (v.sqrt() + eps), m, v
 
 
-@transform
+@transform(invariant=("sign",))
 def debias_adam(u: Tensor, step: Any, *, beta1: float, beta2: float) -> Tensor:
     """u √(1-β₂ᵗ) / (1-β₁ᵗ): Adam's two corrections as one factor on the step.
 
@@ -47,7 +49,7 @@ def debias_adam(u: Tensor, step: Any, *, beta1: float, beta2: float) -> Tensor:
     return u * (sqrt(1 - beta2**step) / (1 - beta1**step))
 
 
-@transform(exp_avg=moment, exp_avg_sq=square, max_exp_avg_sq=square)
+@transform(invariant=("sign",), exp_avg=moment, exp_avg_sq=square, max_exp_avg_sq=square)
 def scale_by_amsgrad(
     g: Tensor, step: Any, exp_avg: Tensor, exp_avg_sq: Tensor, max_exp_avg_sq: Tensor, *,
     beta1: float, beta2: float, eps: float,
@@ -65,9 +67,16 @@ def scale_by_amsgrad(
     return debias(m, beta1, step) / (debias(largest, beta2, step).sqrt() + eps), m, v, largest
 
 
-@transform(exp_avg=moment, exp_avg_sq=square, max_exp_avg_sq=square)
+@transform(invariant=("sign",), exp_avg=moment, exp_avg_sq=square, max_exp_avg_sq=square)
 def scale_by_amsgrad_paper(
-    g: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, max_exp_avg_sq: Tensor, *, beta1: float, beta2: float, eps: float
+    g: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    max_exp_avg_sq: Tensor,
+    *,
+    beta1: float,
+    beta2: float,
+    eps: float,
 ) -> Any:
     """AMSGrad as its paper writes it: no debiasing. v̄ ← max(v̄, v);  u = m / (√v̄ + ε).
 
@@ -80,7 +89,7 @@ def scale_by_amsgrad_paper(
     return m / (largest.sqrt() + eps), m, v, largest
 
 
-@transform(exp_avg=moment, exp_inf=square)
+@transform(invariant=("sign",), exp_avg=moment, exp_inf=square)
 def scale_by_adamax(
     g: Tensor, step: Any, exp_avg: Tensor, exp_inf: Tensor, *, beta1: float, beta2: float, eps: float
 ) -> Any:
@@ -96,7 +105,7 @@ def scale_by_adamax(
     return debias(m, beta1, step) / n, m, n
 
 
-@transform(exp_avg=moment, exp_inf=square)
+@transform(invariant=("sign", "scale"), exp_avg=moment, exp_inf=square)
 def scale_by_adamax_paper(
     g: Tensor, step: Any, exp_avg: Tensor, exp_inf: Tensor, *, beta1: float, beta2: float
 ) -> Any:
@@ -110,7 +119,7 @@ def scale_by_adamax_paper(
     return torch.where(n > 0, debias(m, beta1, step) / torch.where(n > 0, n, 1.0), 0.0), m, n
 
 
-@transform(square_avg=square)
+@transform(invariant=("sign",), square_avg=square)
 def scale_by_rms(g: Tensor, square_avg: Tensor, *, alpha: float, eps: float) -> Any:
     """v ← αv + (1-α)g²;  u = g / (√v + ε).
 
@@ -121,8 +130,10 @@ def scale_by_rms(g: Tensor, square_avg: Tensor, *, alpha: float, eps: float) -> 
     return g / (v.sqrt() + eps), v
 
 
-@transform(square_avg=square, grad_avg=moment)
-def scale_by_centered_rms(g: Tensor, square_avg: Tensor, grad_avg: Tensor, *, alpha: float, eps: float) -> Any:
+@transform(invariant=("sign",), square_avg=square, grad_avg=moment)
+def scale_by_centered_rms(
+    g: Tensor, square_avg: Tensor, grad_avg: Tensor, *, alpha: float, eps: float
+) -> Any:
     """v ← αv + (1-α)g²;  μ ← αμ + (1-α)g;  u = g / (√(v - μ²) + ε): divides by the deviation, not the size.
 
     Reference: "Generating Sequences With Recurrent Neural Networks", Alex Graves, 2013,
@@ -133,7 +144,7 @@ def scale_by_centered_rms(g: Tensor, square_avg: Tensor, grad_avg: Tensor, *, al
     return g / ((v - mu.square()).clamp(min=0).sqrt() + eps), v, mu
 
 
-@transform(sum=square(fill="initial_accumulator_value"))
+@transform(invariant=("sign",), sum=square(fill="initial_accumulator_value"))
 def scale_by_adagrad(g: Tensor, sum: Tensor, *, eps: float, initial_accumulator_value: float = 0.0) -> Any:
     """s ← s + g²;  u = g / (√s + ε).
 
@@ -144,7 +155,7 @@ def scale_by_adagrad(g: Tensor, sum: Tensor, *, eps: float, initial_accumulator_
     return g / (s.sqrt() + eps), s
 
 
-@transform(exp_avg_sq=square)
+@transform(invariant=("sign",), exp_avg_sq=square)
 def scale_by_debiased_rms(g: Tensor, step: Any, exp_avg_sq: Tensor, *, beta2: float, eps: float) -> Any:
     """v ← β₂v + (1-β₂)g²;  u = g / (√v̂ + ε): Adam without its momentum.
 

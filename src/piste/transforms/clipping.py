@@ -15,7 +15,9 @@ def _share(looked_at: Tensor | None, touched: Tensor) -> Tensor | None:
     return None if looked_at is None else touched.to(torch.float64).mean()
 
 
-@transform(sums={"norm_sq": total(lambda u: u.square(), over="tree")}, clips=True, clipped=probe)
+@transform(
+    invariant=("sign",), sums={"norm_sq": total(lambda u: u.square(), over="tree")}, clips=True, clipped=probe
+)
 def clip_by_global_norm(u: Tensor, norm_sq: Tensor, clipped: Tensor | None, *, max_norm: float) -> Any:
     """u min(1, c/‖u‖), the norm taken over all parameters of the optimizer.
 
@@ -30,7 +32,7 @@ def clip_by_global_norm(u: Tensor, norm_sq: Tensor, clipped: Tensor | None, *, m
     return u * torch.where(above, max_norm / torch.where(above, norm, 1.0), 1.0), _share(clipped, above)
 
 
-@transform(clips=True, clipped=probe)
+@transform(invariant=("sign", "transpose"), clips=True, clipped=probe)
 def clip_by_value(u: Tensor, clipped: Tensor | None, *, max_value: float) -> Any:
     """Every coordinate held to [-c, c], as ``torch.nn.utils.clip_grad_value_``: it turns the direction.
 
@@ -42,6 +44,7 @@ def clip_by_value(u: Tensor, clipped: Tensor | None, *, max_value: float) -> Any
 
 
 @transform(
+    invariant=("sign",),
     sums={
         "param_sq": total(lambda param: param.square(), over="row"),
         "update_sq": total(lambda u: u.square(), over="row"),

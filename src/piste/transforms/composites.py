@@ -10,7 +10,7 @@ from torch import Tensor
 from .._transform import mean, transform
 
 
-@transform(scope="tensor", holds=("magnitude", "direction"))
+@transform(invariant=("sign",), scope="tensor", holds=("magnitude", "direction"))
 def graft(u: Tensor, magnitude: Any, direction: Any, *, eps: float = 1e-16) -> Tensor:
     """u ← ‖M(u)‖ / (‖D(u)‖ + ε) · D(u), matrix by matrix, for two chains M and D with a state of their own.
 

@@ -35,6 +35,7 @@ def _summed(h: Tensor | None, outer: Callable[[], Tensor]) -> Tensor | None:
 
 
 @transform(
+    invariant=("sign",),
     scope="tensor",
     holds=("inner",),
     L=factor("m m", when=_short(0)),
@@ -100,6 +101,7 @@ def _permute(v: Tensor, rows: Tensor | None, columns: Tensor | None) -> Tensor:
 
 
 @transform(
+    invariant=("sign",),
     scope="tensor",
     holds=("rule",),
     primes=True,

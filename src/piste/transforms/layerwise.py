@@ -8,7 +8,10 @@ from torch import Tensor
 from .._transform import mean, total, transform
 
 
-@transform(sums={"param_sq": total(lambda param: param.square()), "update_sq": total(lambda u: u.square())})
+@transform(
+    invariant=("sign", "scale", "transpose"),
+    sums={"param_sq": total(lambda param: param.square()), "update_sq": total(lambda u: u.square())},
+)
 def scale_by_trust_ratio(u: Tensor, param_sq: Tensor, update_sq: Tensor) -> Tensor:
     """u ‖p‖/‖u‖ over the whole tensor, and u itself where either norm is 0.
 
@@ -21,7 +24,9 @@ def scale_by_trust_ratio(u: Tensor, param_sq: Tensor, update_sq: Tensor) -> Tens
     return u * torch.where(defined, ratio, 1.0)
 
 
-@transform(sums={"mean_sq": mean(lambda u: u.square())}, normalizes=True)
+@transform(
+    invariant=("sign", "scale", "transpose"), sums={"mean_sq": mean(lambda u: u.square())}, normalizes=True
+)
 def normalize_rms(u: Tensor, mean_sq: Tensor) -> Tensor:
     """u divided by its root mean square over the tensor.
 

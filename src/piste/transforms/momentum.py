@@ -23,9 +23,15 @@ def ema(u: Tensor, momentum_buffer: Tensor, *, momentum: float, nesterov: bool =
     return (u.lerp(m, momentum) if nesterov else m), m
 
 
-@transform(momentum_buffer=moment)
+@transform(invariant=("sign",), momentum_buffer=moment)
 def trace(
-    u: Tensor, step: Any, momentum_buffer: Tensor, *, momentum: float, dampening: float = 0.0, nesterov: bool = False
+    u: Tensor,
+    step: Any,
+    momentum_buffer: Tensor,
+    *,
+    momentum: float,
+    dampening: float = 0.0,
+    nesterov: bool = False,
 ) -> Any:
     """Heavy-ball momentum in torch's form: a decaying *sum* of updates.
 
