@@ -12,12 +12,12 @@ class Tiny(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.embed = nn.Embedding(11, 8)
+        self.frozen = nn.Linear(8, 8).requires_grad_(False)
         self.hidden = nn.Linear(8, 8)
         self.head = nn.Linear(8, 11, bias=False)
-        self.frozen = nn.Linear(8, 8).requires_grad_(False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.frozen(self.hidden(self.embed(x))))
+        return self.head(self.hidden(self.frozen(self.embed(x))))
 
 
 def test_every_parameter_stands_once_with_its_state() -> None:
