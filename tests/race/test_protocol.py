@@ -38,6 +38,9 @@ def test_grid_is_log_spaced_around_the_centre():
     rates = [p["lr"] for p in grid(ENTRY, "general", 4)]
     assert all(math.isclose(b / a, 2, rel_tol=0.01) for a, b in itertools.pairwise(rates))
     assert math.isclose(math.prod(rates) ** 0.25, 1e-2, rel_tol=0.01)
+    many = [p["lr"] for p in grid(ENTRY, "general", 13)]
+    assert math.isclose(many[-1] / many[0], 64, rel_tol=0.01) and len(set(many)) == 13
+    assert grid(ENTRY, "general", 1) == [{"lr": 1e-2}]
 
 
 def test_quasi_random_points_repeat_stay_inside_and_cover_the_range():
