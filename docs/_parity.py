@@ -15,6 +15,8 @@ import importlib.util
 import re
 import warnings
 from collections.abc import Callable
+from datetime import date
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,16 @@ def module(name: str) -> Any:
     return importlib.import_module(name)
 
 
+def heavyball(name: str) -> Make:
+    """One of its classes, uncompiled: compiling is not what is compared."""
+
+    def make(ps: Any, **kwargs: Any) -> Any:
+        module("heavyball.utils").compile_mode = None
+        return getattr(module("heavyball"), name)(ps, compile_step=False, storage_dtype="float64", **kwargs)
+
+    return make
+
+
 def loaded(path: str) -> Any:
     """A module from a file."""
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
@@ -72,7 +84,6 @@ def cases(authors: dict[str, str]) -> list[tuple[str, str, dict[str, Any], Make]
     muon = {"lr": 0.02, "momentum": 0.95, **wd}
     soap = {"lr": 3e-3, "betas": (0.95, 0.95), "precondition_frequency": 10, "weight_decay": 0.01}
     free = {**adam, **wd, "warmup_steps": 10}
-    heavy = {"compile_step": False}
     found: list[tuple[str, str, dict[str, Any], Make]] = [
         ("SGD", "torch", {"lr": 0.1, "momentum": 0.9, "nesterov": True, **wd}, t.SGD),
         ("Adam", "torch", {**adam, **wd}, t.Adam),
@@ -90,11 +101,10 @@ def cases(authors: dict[str, str]) -> list[tuple[str, str, dict[str, Any], Make]
         ("SOAP", "pytorch_optimizer", soap, lambda ps, **kw: module("pytorch_optimizer").SOAP(ps, **kw)),
         ("LAMB", "pytorch_optimizer", {**adam, **wd},
          lambda ps, **kw: module("pytorch_optimizer").Lamb(ps, max_grad_norm=0.0, **kw)),
-        ("AdamW", "heavyball", {**adam, **wd}, lambda ps, **kw: module("heavyball").AdamW(ps, **heavy, **kw)),
-        ("Muon", "heavyball", {"lr": 0.02, "momentum": 0.95, **wd},
-         lambda ps, momentum, **kw: module("heavyball").Muon(ps, betas=(momentum, 0.99), **heavy, **kw)),
-        ("SOAP", "heavyball", soap, lambda ps, **kw: module("heavyball").SOAP(ps, **heavy, **kw)),
-        ("ScheduleFreeAdamW", "heavyball", free, lambda ps, **kw: module("heavyball").SFAdamW(ps, **heavy, **kw)),
+        ("AdamW", "heavyball", {**adam, **wd}, heavyball("AdamW")),
+        ("Muon", "heavyball", muon, lambda ps, momentum, **kw: heavyball("Muon")(ps, betas=(momentum, 0.99), **kw)),
+        ("SOAP", "heavyball", soap, heavyball("SOAP")),
+        ("ScheduleFreeAdamW", "heavyball", free, heavyball("SFAdamW")),
     ]  # fmt: skip
     if "Muon" in authors:
         found.append(
@@ -122,10 +132,10 @@ def table(authors: dict[str, str]) -> str:
         except ImportError as error:
             print(f"left out: {name} of {theirs}: {error}")
             continue
-        version = getattr(importlib.import_module(theirs), "__version__", "") if theirs.isidentifier() else ""
+        version = metadata.version(theirs) if theirs.isidentifier() else ""
         given = ", ".join(f"{k}={v}" for k, v in hyper.items())
-        rows.append(f"| `{name}` | {theirs} {version} | {given} | {far:.1e} |")
-    return "\n".join(rows)
+        rows.append(f"| `{name}` | {f'{theirs} {version}'.strip()} | {given} | {far:.1e} |")
+    return "\n".join([*rows, "", f"Measured on {date.today()}, piste {metadata.version('piste')}."])
 
 
 def main() -> None:
@@ -133,6 +143,7 @@ def main() -> None:
     parser.add_argument("--authors", nargs="*", default=[], metavar="NAME=FILE")
     given = dict(pair.split("=", 1) for pair in parser.parse_args().authors)
     warnings.simplefilter("ignore")
+    torch.set_default_dtype(torch.float64)  # some make their statistics in the default dtype
     made = f"{BEGIN}\n{table(given)}\n{END}"
     text = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: made, text, flags=re.S), encoding="utf-8")
