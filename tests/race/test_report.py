@@ -113,7 +113,7 @@ def test_failures_are_shown_and_not_dropped():
     page = Page(render(replace(race, records=broken)))
     assert page.text.count("loss is NaN at step 37") == 6
     assert "3 of 3 fresh-seed runs failed" in page.text
-    assert "step 40 of 400" in page.text
+    assert "last evaluated at step 40 of 400" in page.text
 
 
 def test_unfinished_and_empty_races_render():

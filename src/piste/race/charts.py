@@ -125,7 +125,7 @@ def learning_curves(task: TaskScore, finals: Mapping[str, Sequence[Record]], loo
         ax.set_xlim(0, task.info.steps)
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         ax.set_xlabel("step")
-        ax.set_ylabel(task.info.metric)
+        ax.set_ylabel(task.info.metric.split(" (")[0])
 
     return _chart(draw, f"{task.info.name}: learning curves, mean and range over fresh seeds")
 
@@ -173,7 +173,7 @@ def rate_curves(task: TaskScore, look: Mapping[str, Look]) -> str:
         ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"×{x:g}" if x >= 1 else f"÷{1 / x:g}"))
         _scale(ax, min(finite), top)
         ax.set_xlabel("learning rate, in units of the entry’s best")
-        ax.set_ylabel(task.info.metric)
+        ax.set_ylabel(task.info.metric.split(" (")[0])
 
     return _chart(draw, f"{task.info.name}: loss over learning rate, one seed; a cross is a failed run")
 

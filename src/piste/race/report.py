@@ -70,8 +70,8 @@ def _overview(scores: Mapping[str, TaskScore], entries: Sequence[str]) -> dict[s
 
     def standing(name: str) -> tuple[int, int]:
         found = [t[name].rank for t in scores.values()]
-        places = [(r.place or r.worst, r.worst) if r else (len(entries) + 1,) * 2 for r in found]
-        return sum(p for p, _ in places), sum(w for _, w in places)
+        places = [(r.place or r.worst) if r else len(entries) + 1 for r in found]
+        return sum(places), sum([e.entry for e in t.entries].index(name) for t in scores.values())
 
     rows = []
     for name in sorted(entries, key=standing):
@@ -168,9 +168,9 @@ def _admission(task: TaskScore) -> dict[str, Any]:
 
 def _failure(record: Record) -> dict[str, Any]:
     last = (
-        f"step {record.curve[-1][0]:,} of {record.steps:,}"
+        f"last evaluated at step {record.curve[-1][0]:,} of {record.steps:,}"
         if record.curve
-        else f"before step 1 of {record.steps:,}"
+        else "never evaluated"
     )
     return {
         "task": record.task,

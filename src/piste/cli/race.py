@@ -1,0 +1,156 @@
+"""`piste race`."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from .files import explained
+
+NEEDED = {"optuna": "optuna", "sklearn": "scikit-learn", "matplotlib": "matplotlib", "jinja2": "jinja2"}
+FOLDER = Path("races")
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="One small task: at most two minutes.")
+@click.option("--full", is_flag=True, help="All tasks and entries, 12 trials each, 5 seeds: hours.")
+@click.option(
+    "--task", "tasks", multiple=True, help="A task of `piste list --kind task` or a Python file. Repeatable."
+)
+@click.option("--entries", multiple=True, help="Optimizers, separated by commas.")
+@click.option(
+    "--plan", "plan_only", is_flag=True, help="Print runs, cost and what they can show; start nothing."
+)
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Fit the plan to this budget.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Processes on this machine.  [default: one per core]"
+)
+@click.option("--storage", help="Journal file or database URL; several processes may share one.")
+@click.option("--resume", is_flag=True, help="Go on with the newest race here, or the one in --storage.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The report.  [default: beside the journal]",
+)
+def race(resume: bool, plan_only: bool, storage: str | None, out: Path | None, **asked: Any) -> None:
+    """Find out which optimizer suits a problem: equal tuning budgets, fresh seeds, honest intervals.
+
+    Everything is kept in a journal: stop at any moment, go on with --resume.
+    """
+    missing = [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise click.ClickException(f'piste race needs {", ".join(missing)}: pip install "piste[race]"')
+    from ..race import RaceError
+
+    console = Console()
+    with explained("", (RaceError,)):
+        if resume:
+            _refuse(asked, plan_only)
+            storage = storage or str(_newest())
+            _finish(_resumed(storage, asked["workers"], console), storage, out, console)
+            return
+        plan = _planned(asked, console)
+        if not plan_only:
+            storage = storage or str(_fresh())
+            _finish(_run(plan, storage, console), storage, out, console)
+
+
+def _planned(asked: dict[str, Any], console: Console) -> Any:
+    from ..race import plan
+    from .progress import print_plan
+
+    if asked["quick"] and asked["full"]:
+        raise click.UsageError("--quick and --full exclude each other")
+    entries = [name.strip() for given in asked["entries"] for name in given.split(",") if name.strip()]
+    with console.status("measuring steps") as status:
+        made = plan(
+            tasks=list(asked["tasks"]) or None,
+            entries=entries or None,
+            mode="quick" if asked["quick"] else "full" if asked["full"] else "default",
+            minutes=asked["minutes"],
+            workers=asked["workers"],
+            on_probe=lambda task, entry: status.update(f"measuring a step of {entry} on {task}"),
+        )
+    print_plan(made, console)
+    return made
+
+
+def _run(plan: Any, storage: str, console: Console) -> Any:
+    from ..race import run
+    from .progress import live
+
+    weights = {t.key: plan.seconds(t) for t in plan.trials}
+    console.print(Text(f"journal {storage}\n", "dim"))
+    with _stoppable(storage), live(console, weights) as on_event:
+        return run(plan, storage, on_event)
+
+
+def _resumed(storage: str, workers: int | None, console: Console) -> Any:
+    from ..race import resume
+    from .progress import live
+
+    console.print(Text(f"going on with {storage}\n", "dim"))
+    with _stoppable(storage), live(console, {}) as on_event:
+        return resume(storage, workers, on_event)
+
+
+def _finish(results: Any, storage: str, out: Path | None, console: Console) -> None:
+    from ..race.report import write
+    from ..race.terminal import print_leaderboard
+
+    beside = Path("race.html") if "://" in storage else Path(storage).with_suffix(".html")
+    console.print()
+    print_leaderboard(results, console)
+    try:
+        path = write(results, out or beside)
+    except OSError as error:
+        raise click.ClickException(f"the report cannot be written: {error}; give another --out") from error
+    click.echo(f"report: {path}")
+
+
+def _refuse(asked: dict[str, Any], plan_only: bool) -> None:
+    """A resumed race keeps its plan: an option that would change it is a misunderstanding."""
+    given = [
+        f"--{'task' if name == 'tasks' else name}"
+        for name, value in asked.items()
+        if name != "workers" and value
+    ]
+    given += ["--plan"] if plan_only else []
+    if given:
+        raise click.UsageError(f"--resume keeps the plan stored with the race: leave out {', '.join(given)}")
+
+
+def _fresh() -> Path:
+    folder = FOLDER / datetime.now().strftime("%Y%m%d-%H%M%S")
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise click.ClickException(f"no race can be kept here: {error}; give --storage") from error
+    return folder / "race.journal"
+
+
+def _newest() -> Path:
+    found = sorted(FOLDER.glob("*/race.journal"))
+    if not found:
+        raise click.ClickException(f"no race to resume in {FOLDER}/: start one, or name its --storage")
+    return found[-1]
+
+
+@contextmanager
+def _stoppable(storage: str) -> Iterator[None]:
+    """Ctrl-C ends a race with the command that goes on with it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        command = f"piste race --resume --storage {shlex.quote(storage)}"
+        click.secho(f"\nstopped; go on with: {command}", fg="yellow", err=True)
+        raise SystemExit(130) from None

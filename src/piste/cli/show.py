@@ -1,0 +1,104 @@
+"""`piste show NAME`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .files import PYTHON_FILE, build, explained, load_model
+
+MOVES = {
+    "moment": "moves like a gradient",
+    "square": "not negative",
+    "weights": "a copy of the parameter",
+    "factor": "a matrix statistic",
+    "basis": "an orthogonal basis",
+    "scalar": "one number",
+    "index": "whole numbers",
+    "probe": "diagnostic, never saved",
+}
+
+
+@click.command()
+@click.argument("name")
+@click.option("--kind", help="Which, where one name has several kinds.")
+@click.option(
+    "--model", type=PYTHON_FILE, help="A file with `model` or `make_model()`: show who updates what."
+)
+def show(name: str, kind: str | None, model: Path | None) -> None:
+    """Show what NAME is: its equations and source, what it keeps, and its hyperparameters."""
+    import piste
+
+    from .registered import everything
+
+    everything()
+    with explained("", (KeyError,)):
+        entry = piste.get(name, kind)
+    console = Console()
+    console.print(Text.assemble((entry.name, "bold"), (f"  {entry.kind}  {entry.module}", "dim")))
+    console.print()
+    click.echo(inspect.cleandoc(entry.target.__doc__ or "No description."))
+    console.print()
+    if entry.needs:
+        console.print(Text(f"Needs: {', '.join(entry.needs)}", "yellow"))
+    _details(entry, console)
+    if model is not None:
+        if entry.kind != "optimizer":
+            raise click.UsageError(f"--model is for optimizers; {entry.name} is a {entry.kind}")
+        optimizer = build(entry.name, load_model(model), model)
+        click.echo(str(piste.explain(optimizer)))
+
+
+def _details(entry: Any, console: Console) -> None:
+    if entry.kind == "optimizer":
+        factory = entry.target.factory
+        chain = factory.chain()
+        _table(console, "Chain", [(p.transform.room, _called(p), p.scope) for p in chain])
+        _slots(console, chain.slots())
+        _table(console, "Hyperparameters", [(k, repr(v)) for k, v in factory.defaults.items()])
+    elif hasattr(entry.target, "slots"):
+        rule = entry.target
+        _table(console, "Reads", [(", ".join(rule.asks) or "nothing but the update", f"scope {rule.scope}")])
+        _slots(console, ((n, s, {}) for n, s in rule.slots.items()))
+        _table(console, "Sums", [(n, f"{s.how} over {s.over}") for n, s in rule.sums.items()])
+        _table(console, "Hyperparameters", [(k, repr(rule.defaults.get(k, "required"))) for k in rule.hyper])
+    elif entry.kind == "task":
+        task = entry.target()
+        facts = [
+            ("steps", task.steps),
+            ("batch", task.batch),
+            ("metric", task.metric),
+            ("about", task.description),
+        ]
+        _table(console, "Task", [(k, str(v)) for k, v in facts])
+    else:
+        _table(console, "Call", [(f"{entry.name}{inspect.signature(entry.target)}",)])
+
+
+def _called(part: Any) -> str:
+    """A part's name, with the chains it holds."""
+    held = ["(" + " → ".join(_called(p) for p in chain) + ")" for chain in part.inner]
+    return part.transform.name + "".join(held)
+
+
+def _slots(console: Console, slots: Iterable[tuple[str, Any, Any]]) -> None:
+    rows = [(n, s.axes or "one number", s.kind, MOVES.get(s.kind, "")) for n, s, _ in slots]
+    _table(console, "Slots, over a matrix of m rows and n columns", rows)
+
+
+def _table(console: Console, title: str, rows: list[tuple[str, ...]]) -> None:
+    if not rows:
+        return
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
+    for row in rows:
+        table.add_row("", *(Text(cell) for cell in row))
+    console.print(Text(title, "cyan"))
+    console.print(table)
+    console.print()
