@@ -9,6 +9,7 @@ import piste
 from piste import functional as F
 
 TORCH = torch.float64
+PURE = [e for e in piste.registry("optimizer") if not e.needs and e.module.startswith("piste.")]
 
 
 A, B, W = torch.randn(3, 6, 6, generator=torch.Generator().manual_seed(0), dtype=TORCH)
