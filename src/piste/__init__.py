@@ -5,6 +5,7 @@ from . import laws as laws
 from . import linalg as linalg
 from . import schedules as schedules
 from . import transforms as transforms
+from ._closure import closure as closure
 from ._evaluate import Evaluate as Evaluate
 from ._explain import explain as explain
 from ._optimizer import Optimizer as Optimizer
