@@ -17,7 +17,9 @@ Betas = tuple[float, float]
 
 
 @optimizer
-def Adam(lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0) -> Chain:
+def Adam(
+    lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0
+) -> Chain:
     """Adaptive moments: a debiased average of gradients over the root of a debiased average of their squares.
 
         g ← g + λp                            (L2: the decay passes through the scaling)
@@ -34,7 +36,9 @@ def Adam(lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8, weigh
 
 
 @optimizer
-def AdamW(lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 1e-2) -> Chain:
+def AdamW(
+    lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 1e-2
+) -> Chain:
     """Adam with decoupled weight decay: the default of the field.
 
         m ← β₁m + (1-β₁)g;   v ← β₂v + (1-β₂)g²
@@ -52,7 +56,11 @@ def AdamW(lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8, weig
 
 @optimizer
 def AMSGrad(
-    lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0, paper: bool = False
+    lr: float = 1e-3,
+    betas: Betas = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    paper: bool = False,
 ) -> Chain:
     """Adam that never forgets a large gradient: v is replaced by its running maximum.
 
@@ -71,7 +79,11 @@ def AMSGrad(
 
 @optimizer
 def AdaMax(
-    lr: float = 2e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0, paper: bool = False
+    lr: float = 2e-3,
+    betas: Betas = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    paper: bool = False,
 ) -> Chain:
     """Adam with a decayed maximum in place of the second moment.
 

@@ -17,7 +17,11 @@ def _rest() -> dict[str, object]:
 
 @optimizer(rest=_rest)
 def Muon(
-    lr: float = 0.02, momentum: float = 0.95, nesterov: bool = True, ns_steps: int = 5, weight_decay: float = 0.0
+    lr: float = 0.02,
+    momentum: float = 0.95,
+    nesterov: bool = True,
+    ns_steps: int = 5,
+    weight_decay: float = 0.0,
 ) -> Chain:
     """Momentum, orthogonalized: every hidden matrix moves by the same amount in every singular direction.
 
@@ -34,5 +38,9 @@ def Muon(
     https://kellerjordan.github.io/posts/muon/
     """
     return chain(
-        ema(momentum, nesterov), orthogonalize(ns_steps), spectral_scale(), decay_weights(weight_decay), descend(lr)
+        ema(momentum, nesterov),
+        orthogonalize(ns_steps),
+        spectral_scale(),
+        decay_weights(weight_decay),
+        descend(lr),
     )
