@@ -35,7 +35,9 @@ class Tiny(nn.Module):
 
     def loss(self, x: Tensor) -> Tensor:
         """Of guessing the next word of each row."""
-        return nn.functional.cross_entropy(self(x[:, :-1]).flatten(0, 1).float(), x[:, 1:].flatten())
+        scores = self(x[:, :-1]).flatten(0, 1)
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        return nn.functional.cross_entropy(scores, x[:, 1:].flatten())
 
 
 def words(seed: int = 0, rows: int = 6, length: int = 5) -> Tensor:
