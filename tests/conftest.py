@@ -10,6 +10,8 @@ from hypothesis import settings
 settings.register_profile("piste", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("piste")
 
+torch.set_num_threads(1)  # the tensors of tests are small: a second thread waits more than it works
+
 
 @pytest.fixture(autouse=True)
 def _seed():
