@@ -75,10 +75,11 @@ def live(console: Console, weights: Mapping[str, float]) -> Iterator[OnEvent]:
             progress.remove_task(running.pop(event.key))
         if event.kind == "finished" and event.record is not None:
             progress.console.print(_line(event.record))
-            progress.advance(whole, weights.get(event.key, 1.0))
+            progress.advance(whole, weights.get(event.key, 0.0))
         if event.total:
-            total = sum(weights.values()) or event.total
-            progress.update(whole, total=total, note=f"{event.done} of {event.total} runs")
+            progress.update(whole, note=f"{event.done} of {event.total} runs")
+        if event.total and not weights:
+            progress.update(whole, completed=event.done, total=event.total)
 
     with progress:
         yield on_event
@@ -94,5 +95,5 @@ def _line(record: Record) -> Text:
     what = f"lr {record.lr:<8.3g}" if record.phase == "tune" else f"seed {record.seed}{length}"
     text = Text.assemble((f"{record.task:<12}", "dim"), f"{record.entry:<20}", (f"{what:<14}", "dim"))
     if record.ok and record.val_loss is not None:
-        return text.append(f"{record.val_loss:>10.4f}")
+        return text.append(f"{record.val_loss:>10.4g}")
     return text.append(f"  {record.status}: {record.error or ''}", "red")

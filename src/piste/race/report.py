@@ -66,12 +66,13 @@ def _page(results: Results) -> dict[str, Any]:
 
 
 def _overview(scores: Mapping[str, TaskScore], entries: Sequence[str]) -> dict[str, Any]:
-    """Places of every entry on every task, the entry with the lowest sum of places first."""
+    """Places of every entry on every task; above stands who has the lower sum of places on admitted tasks."""
+    counted = [t for t in scores.values() if t.admission.admitted] or list(scores.values())
 
     def standing(name: str) -> tuple[int, int]:
-        found = [t[name].rank for t in scores.values()]
+        found = [t[name].rank for t in counted]
         places = [(r.place or r.worst) if r else len(entries) + 1 for r in found]
-        return sum(places), sum([e.entry for e in t.entries].index(name) for t in scores.values())
+        return sum(places), sum([e.entry for e in t.entries].index(name) for t in counted)
 
     rows = []
     for name in sorted(entries, key=standing):
@@ -87,7 +88,7 @@ def _cell(entry: EntryScore, task: TaskScore) -> dict[str, str]:
         "place": words.place(entry.rank) if entry.rank else entry.state,
         "loss": words.loss(entry.loss, task) if entry.rank else "",
         "speed": words.times(speedup.mid, task) if speedup else "",
-        "first": "first" if entry.rank and entry.rank.place == 1 else "",
+        "first": "first" if task.admission.admitted and entry.rank and entry.rank.place == 1 else "",
     }
 
 

@@ -87,13 +87,19 @@ def loss(value: float, task: TaskScore) -> str:
 
 
 def difference(gap: Interval | None, task: TaskScore) -> str:
-    return "" if gap is None else f"{gap.mid:+.{digits(task)}f}".replace("-", "−")
+    return "" if gap is None else _signed(gap.mid, task)
 
 
 def difference_bounds(gap: Interval | None, task: TaskScore) -> str:
     if gap is None or not math.isfinite(gap.low):
         return ""
-    return f"{gap.low:+.{digits(task)}f} … {gap.high:+.{digits(task)}f}".replace("-", "−")
+    return f"{_signed(gap.low, task)} … {_signed(gap.high, task)}"
+
+
+def _signed(value: float, task: TaskScore) -> str:
+    """With its sign, as a minus and not a hyphen, and no sign on nothing."""
+    text = f"{round(value, digits(task)):+.{digits(task)}f}"
+    return text.replace("-", "−") if float(text) else text[1:]
 
 
 def plus_minus(gap: Interval | None, task: TaskScore) -> str:
