@@ -1,0 +1,87 @@
+"""``python -m benchmarks``: measure everything, write the results file and the tables in the docs."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+import piste
+
+from . import machine, measure, report
+from .fresh import ROOT
+
+
+def main() -> None:
+    options = _options()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    say = _speaker()
+    rounds = 8 if options.quick else 40
+    found: dict[str, Any] = {"date": datetime.date.today().isoformat(), "machine": machine.describe()}
+    say("what the machine can do")
+    rates = machine.matmul_rates()
+    found["yardsticks"] = {
+        "bandwidth": machine.bandwidth(),
+        "bf16_rates": rates,
+        "muon_bound": machine.muon_bound(rates),
+    }
+    who = measure.everyone(options.peers)
+    found["steps"] = {
+        "gpt": measure.steps(who["gpt"], "gpt", rounds, say),
+        "tiny": measure.steps(who["tiny"], "tiny", rounds, say, repeat=10),
+        "hidden": measure.steps(who["hidden"], "hidden", max(3, rounds // 4), say),
+    }
+    found["overhead"] = measure.overhead(2 * rounds)
+    found["imports"] = measure.imports(3 if options.quick else 7, say)
+    times = 1 if options.quick else 3
+    found["first"] = {
+        "gpt": measure.first_steps(_in_fresh_processes(options), "gpt", times, say),
+        "hidden": measure.first_steps(["Muon · piste", "Muon · torch"], "hidden", times, say),
+    }
+    rows = report.requirements(found)
+    print(report.plain(rows))
+    if options.write:
+        where = ROOT / "benchmarks" / "results" / f"{found['date']}-{_slug(found['machine'])}.json"
+        where.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        report.write_tables(found, rows, ROOT / "docs" / "benchmarks.md")
+        print(f"wrote {where.relative_to(ROOT)} and docs/benchmarks.md")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few rounds: a look, not a measurement")
+    parser.add_argument("--no-peers", dest="peers", action="store_false", help="only piste and torch")
+    parser.add_argument("--no-write", dest="write", action="store_false", help="print, write nothing")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's own choice)")
+    return parser.parse_args()
+
+
+def _in_fresh_processes(options: argparse.Namespace) -> list[str]:
+    """Everyone whose first step is asked about: all rules that see single elements, and torch's own beside them."""
+    mine = [e.name for e in piste.registry() if e.kind == "optimizer" and not e.needs and measure.by_element(e.name)]
+    beside = [c.name for c in measure.everyone(options.peers)["gpt"] if c.library != "piste"]
+    return [*(f"{name} · piste" for name in mine), *beside]
+
+
+def _slug(facts: dict[str, Any]) -> str:
+    name = re.sub(r"[^a-z0-9]+", "-", facts["cpu"].split(" (")[0].lower()).strip("-")
+    return f"{name}-{facts['threads']}-threads"
+
+
+def _speaker() -> Callable[[str], None]:
+    try:
+        from rich.console import Console
+    except ImportError:
+        return lambda text: print(text, flush=True)
+    console = Console(stderr=True)
+    return lambda text: console.log(text, highlight=False)
+
+
+if __name__ == "__main__":
+    main()

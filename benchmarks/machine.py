@@ -1,0 +1,70 @@
+"""What the machine is and what it can do: the yardsticks that step times are held against."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from piste.linalg.polar import newton_schulz_flops
+
+from .timing import in_turns
+from .workloads import hidden
+
+
+def describe() -> dict[str, Any]:
+    """CPU model, cores, threads and versions; nothing that names the host."""
+    return {
+        "cpu": _cpu_model(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "gpu": None,
+    }
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        facts = dict(line.split(":", 1) for line in info.read_text().splitlines() if ":" in line)
+        facts = {k.strip(): v.strip() for k, v in facts.items()}
+        best = [isa for isa in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if isa in facts.get("flags", "").split()]
+        return f"{facts.get('model name', platform.machine())}{' (' + best[-1] + ')' if best else ''}"
+    return platform.processor() or platform.machine()
+
+
+def bandwidth(rounds: int = 15, elements: int = 1 << 25) -> float:
+    """Bytes per second of a ← b + s·c on arrays far larger than the caches: two read, one written."""
+    a, b, c = (torch.ones(elements) for _ in range(3))
+    seconds = in_turns({"triad": lambda: torch.add(b, c, alpha=0.5, out=a)}, rounds)["triad"][2:]
+    return 3 * elements * 4 / statistics.median(seconds)
+
+
+def matmul_rates(rounds: int = 25) -> dict[str, float]:
+    """Flops per second of bf16 products on the shapes of the hidden matrices: for each m × n with m ≤ n, the three
+    kinds that Newton-Schulz takes, (m, n)(n, m), (m, m)(m, m) and (m, m)(m, n), once each."""
+    runs: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    for shape in hidden().values():
+        m, n = sorted(shape)
+        kinds = ((m, n, m), (m, m, m), (m, m, n))
+        runs[f"{m} x {n}"] = [(torch.randn(i, j).bfloat16(), torch.randn(j, k).bfloat16()) for i, j, k in kinds]
+    seconds = in_turns({k: lambda pairs=v: [torch.mm(a, b) for a, b in pairs] for k, v in runs.items()}, rounds)
+    return {
+        k: sum(2 * a.shape[0] * a.shape[1] * b.shape[1] for a, b in pairs) / statistics.median(seconds[k][2:])
+        for k, pairs in runs.items()
+    }
+
+
+def muon_bound(rates: dict[str, float], steps: int = 5) -> dict[str, float]:
+    """Counted flops of orthogonalizing every hidden matrix once, and their seconds at the measured rates."""
+    shapes = [sorted(s) for s in hidden().values()]
+    flops = [newton_schulz_flops(m, n, steps) for m, n in shapes]
+    return {
+        "flops": float(sum(flops)),
+        "seconds": sum(f / rates[f"{m} x {n}"] for f, (m, n) in zip(flops, shapes, strict=True)),
+    }

@@ -1,0 +1,117 @@
+"""The measurements, one function per question. Each returns plain data for the results file."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+import piste
+
+from . import fresh
+from .candidates import Candidate, candidates, named
+from .timing import Times, in_turns, ratio
+from .workloads import Tensors
+
+Say = Callable[[str], None]
+WARM = 5
+
+
+def steps(who: list[Candidate], workload: str, rounds: int, say: Say, repeat: int = 1) -> dict[str, Any]:
+    """Step times of candidates over one workload, in turns."""
+    tensors, runs, failed = Tensors(workload), {}, {}
+    for c in who:
+        say(f"{workload}: warming up {c.name}")
+        try:
+            optimizer = c.make(tensors)
+            for _ in range(WARM):
+                tensors.give()
+                optimizer.step()
+            runs[c.name] = optimizer.step
+        except Exception as error:  # a peer that fails is a result too
+            failed[c.name] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+    say(f"{workload}: {rounds} rounds of {len(runs)} optimizers")
+    seconds = in_turns(runs, rounds, repeat=repeat, before=tensors.give)
+    return {
+        **tensors.described,
+        "times": {name: Times.of(s).json() for name, s in seconds.items()},
+        "ratios": {name: ratio(s, seconds[base]) for name, s in seconds.items() for base in [_base(name, seconds)]},
+        "failed": failed,
+    }
+
+
+YARDSTICK = {
+    "AdamW": "AdamW · torch fused",
+    "SGD": "SGD · torch fused",
+    "Lion": "AdamW · torch fused",
+    "ScheduleFreeAdamW": "AdamW · torch fused",
+    "Muon": "Muon · torch",
+}
+
+
+def _base(name: str, seconds: dict[str, list[float]]) -> str:
+    base = YARDSTICK[name.partition(" · ")[0]]
+    return base if base in seconds else name
+
+
+def overhead(rounds: int) -> dict[str, float]:
+    """Python's share of a step at 200 parameters of one element: the step, less the bare kernel on ready lists."""
+    tensors = Tensors("ones")
+    mine, theirs = (named(f"AdamW · {who}").make(tensors) for who in ("piste", "torch fused"))
+    kernel = _bare_adamw(tensors)
+    runs = {"piste": mine.step, "torch fused": theirs.step, "kernel": kernel}
+    for run in runs.values():
+        run()
+    seconds = {k: Times.of(v) for k, v in in_turns(runs, rounds, repeat=5, before=tensors.give).items()}
+    bare = seconds["kernel"].median
+    return {"kernel": bare, **{k: t.median - bare for k, t in seconds.items() if k != "kernel"}}
+
+
+def _bare_adamw(tensors: Tensors) -> Callable[[], None]:
+    params = [p.detach() for p in tensors.params]
+    m, v = ([torch.zeros_like(p) for p in params] for _ in range(2))
+    step = [torch.tensor(1.0)] * len(params)
+    return functools.partial(
+        torch._fused_adamw_, params, tensors.grads, m, v, [], step,
+        lr=1e-4, beta1=0.9, beta2=0.999, weight_decay=1e-2, eps=1e-8, amsgrad=False, maximize=False,
+    )  # fmt: skip
+
+
+def first_steps(names: list[str], workload: str, times: int, say: Say) -> dict[str, Any]:
+    """First steps in fresh processes with cold compiler caches, each the median of several processes."""
+    found = {}
+    for name in names:
+        say(f"first step: {name}")
+        runs = [fresh.start("step", name, workload, threads=torch.get_num_threads()) for _ in range(times)]
+        good = sorted((r for r in runs if "failed" not in r), key=lambda r: r["first"])
+        found[name] = good[len(good) // 2] if good else runs[0]  # the run with the median first step
+    return found
+
+
+def imports(times: int, say: Say) -> dict[str, Any]:
+    """Import times of fresh processes; the first one, which may find cold files, is left out."""
+    say("imports")
+    runs = [fresh.start("import", threads=torch.get_num_threads()) for _ in range(times + 1)][1:]
+    return {
+        "torch": Times.of([r["torch"] for r in runs]).json(),
+        "piste": Times.of([r["piste"] for r in runs]).json(),
+        "heavy": runs[0]["heavy"],
+    }
+
+
+def everyone(peers: bool) -> dict[str, list[Candidate]]:
+    """Who is stepped over which workload."""
+    flat = ("AdamW", "SGD", "Lion", "ScheduleFreeAdamW")
+    return {
+        "gpt": candidates(*flat, peers=peers),
+        "tiny": candidates("AdamW", "SGD", "Lion", peers=peers),
+        "hidden": candidates("Muon", peers=peers),
+    }
+
+
+def by_element(name: str) -> bool:
+    """Whether an optimizer of piste looks at single elements (and declared sums) only."""
+    parts = piste.get(name).target.chain().parts
+    return not any(p.sheet for p in parts) and all(p.transform.scope == "element" for p in parts)

@@ -1,0 +1,63 @@
+"""Times of things run in turns in one process, so that drift and neighbours hit all alike."""
+
+from __future__ import annotations
+
+import gc
+import random
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from time import perf_counter
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds: quartiles over all runs."""
+
+    q1: float
+    median: float
+    q3: float
+    runs: int
+
+    @classmethod
+    def of(cls, seconds: list[float]) -> Times:
+        q1, median, q3 = statistics.quantiles(seconds, n=4, method="inclusive")
+        return cls(q1, median, q3, len(seconds))
+
+    def json(self) -> dict[str, float]:
+        return asdict(self)
+
+
+def in_turns(
+    runs: Mapping[str, Callable[[], object]],
+    rounds: int,
+    *,
+    repeat: int = 1,
+    before: Callable[[], object] = lambda: None,
+) -> dict[str, list[float]]:
+    """Seconds of each run. In every round each has its turn, in a random order, ``repeat`` times; ``before`` is called
+    ahead of every run and not timed."""
+    order, seconds = list(runs), {name: [] for name in runs}
+    shuffle = random.Random(0).shuffle
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(rounds):
+            shuffle(order)
+            for name in order:
+                run = runs[name]
+                for _ in range(repeat):
+                    before()
+                    start = perf_counter()
+                    run()
+                    seconds[name].append(perf_counter() - start)
+    finally:
+        gc.enable()
+    return seconds
+
+
+def ratio(mine: list[float], theirs: list[float]) -> dict[str, float]:
+    """Median of one over median of the other, and the quartiles of the ratio round by round."""
+    rounds = [a / b for a, b in zip(mine, theirs, strict=True)]
+    q1, _, q3 = statistics.quantiles(rounds, n=4, method="inclusive")
+    return {"value": statistics.median(mine) / statistics.median(theirs), "q1": q1, "q3": q3}
