@@ -37,8 +37,8 @@ def ScheduleFreeSGD(
         z ← z - γg;   x ← (1-c)x + cz;   y ← βx + (1-β)z
         c = ω/Σω,  ω = tʳ (largest γ so far)^q
 
-    Evaluate inside ``with opt.averaged(model):`` (x), never at the raw weights (y). The authors advise a rate 10 to
-    50 times that of SGD with momentum, and a warm-up; β = 0.9 or 0.95 for long runs.
+    Evaluate inside ``with opt.averaged(model):`` (x), never at the raw weights (y). The authors advise a rate 10 to 50
+    times the classical one, a warm-up, and β = 0.95 or 0.98 for very long runs.
 
     Equal to the authors' code, but that a step at η = 0 moves nothing, where theirs still averages.
 
@@ -69,8 +69,8 @@ def ScheduleFreeAdamW(
         c = ω/Σω,  ω = tʳ (largest γ so far)^q
 
     Evaluate inside ``with opt.averaged(model):`` (x), never at the raw weights (y). The authors advise a rate 1 to 10
-    times AdamW's with its schedule, a warm-up of about 5 % of the run, and β₁ = 0.95 or 0.98 for long ones.
-    ``inner_momentum`` averages the gradient as well, as β₁ of AdamW does.
+    times that of AdamW with a schedule, a warm-up, and β₁ = 0.95 or 0.98 for very long runs. ``inner_momentum``
+    averages the gradient as well, as β₁ of AdamW does.
 
     Equal to the authors' present code: the decay is taken at y, and v is debiased where the paper's algorithm 1 folds
     the correction into γ. A step at η = 0 moves nothing, where theirs still averages.

@@ -22,13 +22,13 @@ def SGD(
         b ← μb + (1-τ)g                   (b ← g at the first step)
         p ← p - η b,    Nesterov: p ← p - η (g + μb)
 
-    Where its rate can be tuned and the problem is well conditioned (convolutional networks with normalisation), it
-    is hard to beat and keeps one buffer, or none without momentum. Sutskever et al. find momentum 0.9-0.99 with
-    Nesterov's form the most robust; the step is 1/(1-μ) times as long as without, so lr must shrink when μ grows.
-    For SGDW of Loshchilov and Hutter put ``decay_weights`` behind ``trace`` in a chain of your own.
+    Where its rate can be tuned and the problem is well conditioned (convolutional networks with normalisation), it is
+    hard to beat and keeps one buffer, or none without momentum. Sutskever et al. find Nesterov's form the stabler one
+    at large momentum (0.9 to 0.99 and above); the step is 1/(1-μ) times as long as without, so lr must shrink when μ
+    grows. For SGDW of Loshchilov and Hutter put ``decay_weights`` behind ``trace`` in a chain of your own.
 
-    Equal to ``torch.optim.SGD``: the first buffer is undampened, and η stands outside the buffer (Sutskever et al.
-    keep it inside, which differs as soon as η moves).
+    Equal to ``torch.optim.SGD``: the first buffer is undampened, and η stands outside the buffer (Sutskever et al. keep
+    it inside, which differs as soon as η moves).
 
     Reference: "On the importance of initialization and momentum in deep learning", Ilya Sutskever, James Martens,
     George Dahl, Geoffrey Hinton, 2013, https://proceedings.mlr.press/v28/sutskever13.html

@@ -30,10 +30,10 @@ def Shampoo(
     of the gradients (grafting Adam's or SGD's length is the usual cure, see ``transforms.graft``); for a method that
     needs no such care see :class:`SOAP`.
 
-    Differs from the paper: a tensor of more than two axes is preconditioned as a matrix [first axis, the others], and
-    an axis of length 1 has no factor. As in the authors' TensorFlow code, momentum averages the gradient before it is
-    preconditioned, and an axis longer than ``max_precond_dim`` keeps a diagonal only. Adding εI at the root is the
-    paper's L₀ = εI.
+    Differs from the paper: a tensor of more than two axes is preconditioned as a matrix [first axis, the others] (given
+    a module, a fused projection as one per part), and an axis of length 1 has no factor. As in the authors' TensorFlow
+    code, momentum averages the gradient before it is preconditioned, and an axis longer than ``max_precond_dim`` keeps
+    a diagonal only. Adding εI at the root is the paper's L₀ = εI.
 
     Reference: "Shampoo: Preconditioned Stochastic Tensor Optimization", Vineet Gupta, Tomer Koren, Yoram Singer, 2018,
     https://arxiv.org/abs/1802.09568

@@ -31,16 +31,16 @@ def SOAP(
         L ← βL + (1-β)ggᵀ;   R ← βR + (1-β)gᵀg               β = shampoo_beta, or β₂ when negative
         every k steps: Q_L, Q_R ← one step of orthogonal iteration towards the eigenbases of L, R
 
-    For runs where a step is worth more than its price: two pairs of square matrices per weight matrix, three products
-    with them a step and a QR every k. The authors take lr 3e-3, betas (0.95, 0.95), k = 10 and a warm-up, and note in
-    their code that ``normalize_grads`` helps at k near 100 and hurts near 10.
+    For runs where a step is worth more than its price: two pairs of square matrices per weight matrix, some products
+    with them at every step and a QR every k. The authors take lr 3e-3, betas (0.95, 0.95) and k = 10, and note in their
+    code that ``normalize_grads`` helps at k near 100 and hurts near 10.
 
     Follows the authors' code, not the paper, where they differ: the first gradient only makes the bases (no step is
     taken or counted); the basis is turned after the step, so that no gradient enters its own basis; its columns are
     kept sorted; ε is added before the bias correction; the decay acts on the new weights. Differs from that code: a
     tensor of more than two axes is one matrix [first axis, the others] (there each axis has a basis of its own, and
-    ``merge_dims`` joins some); bases are computed in the arithmetic's dtype (there always float32); a matrix of one row
-    counts as a vector.
+    ``merge_dims`` joins some), and given a module a fused projection is one matrix per part; bases are computed in the
+    arithmetic's dtype (there always float32); a matrix of one row counts as a vector.
 
     Reference: "SOAP: Improving and Stabilizing Shampoo using Adam", Nikhil Vyas, Depen Morwani, Rosie Zhao, Mujin Kwun,
     Itai Shapira, David Brandfonbrener, Lucas Janson, Sham Kakade, 2024, https://arxiv.org/abs/2409.11321

@@ -18,8 +18,9 @@ def sam(evaluate: Any, params: Sequence[Tensor], *, rho: float = 0.05, adaptive:
         e = ρ T²g / (‖Tg‖ + 1e-12),  g = ∇f(w);    T = 1, or |w| if ``adaptive``
 
     with the norm over all parameters. Two evaluations a step; the loss reported is the one at w, and both see the same
-    dropout masks. The authors take ρ = 0.05 (0.01 to 0.5 searched) and, in the adaptive form, 0.5 to 2. In that form
-    T = |w| for every parameter, as in the popular code (davda54/sam); its authors add 0.01 and leave biases unscaled.
+    dropout masks. The authors search ρ from 0.01 to 0.5 and take 0.05 for most tasks; the adaptive form wants ten times
+    as much and more. In that form T = |w| for every parameter, as in the popular code (davda54/sam); its authors add
+    0.01 and leave biases unscaled.
 
     Reference: "Sharpness-Aware Minimization for Efficiently Improving Generalization", Pierre Foret, Ariel Kleiner,
     Hossein Mobahi, Behnam Neyshabur, 2021, https://arxiv.org/abs/2010.01412

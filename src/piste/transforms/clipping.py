@@ -37,7 +37,7 @@ def clip_by_value(u: Tensor, clipped: Tensor | None, *, max_value: float) -> Any
     """Every coordinate held to [-c, c], as ``torch.nn.utils.clip_grad_value_``: it turns the direction.
 
     Reference: "Statistical Language Models Based on Neural Networks", Tomas Mikolov, 2012,
-    https://www.fit.vut.cz/study/phd-thesis/283/
+    https://www.fit.vutbr.cz/~imikolov/rnnlm/thesis.pdf
     """
     above = u.abs() > max_value
     return torch.where(above, u.sign() * max_value, u), _share(clipped, above)
@@ -58,8 +58,8 @@ def clip_by_unit_norm(
 ) -> Any:  # fmt: skip
     """Adaptive gradient clipping: u_i min(1, c max(‖p_i‖, ε)/‖u_i‖) for every unit i, a row of the matrix.
 
-    A vector counts as one unit, as in the authors' code. They take c = 0.01 for batch 4096 and up to 0.1 for small
-    batches, and leave the last linear layer unclipped.
+    A vector counts as one unit, as in the authors' code. They take c = 0.01 at batch size 4096, find that smaller
+    batches bear larger ones, and leave the last linear layer unclipped.
 
     Reference: "High-Performance Large-Scale Image Recognition Without Normalization", Andrew Brock, Soham De,
     Samuel L. Smith, Karen Simonyan, 2021, https://arxiv.org/abs/2102.06171
