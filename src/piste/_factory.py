@@ -93,7 +93,7 @@ def _plain(value: Any) -> Any:
 
 def _batched(value: Tensor) -> bool:
     """Whether the tensor is a vmap or grad wrapper, whose value must stay symbolic."""
-    return torch._C._functorch.is_functorch_wrapped_tensor(value)
+    return torch._C._functorch.is_functorch_wrapped_tensor(value)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 _UNIT = re.compile(r"^(momentum|betas|beta\d?|dampening|decay|alpha|.*_beta\d?)$")
@@ -119,23 +119,24 @@ def checked_value(who: str, key: str, value: Any, default: Any) -> Any:
     if isinstance(default, (int, float)):
         return _one(who, key, value, default)
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        _check_range(who, key, value)
+        _check_range(who, key, float(value))
     return _plain(value)
 
 
 def _one(who: str, key: str, value: Any, default: float) -> Any:
     if isinstance(default, bool) or isinstance(value, bool) or not isinstance(value, numbers.Real):
         kind = "True or False" if isinstance(default, bool) else "a number"
-        hint = " (a function of the step goes into opt.schedules)" if callable(value) else (
-            " (without quotes; YAML reads 1e-3 as text, 1.0e-3 as a number)" if isinstance(value, str) else "")  # fmt: skip
+        hint = " (a function of the step goes into opt.schedules)" if callable(value) else ""
+        hint = " (without quotes; YAML takes 1e-3 for text, not 1.0e-3)" if isinstance(value, str) else hint
         raise TypeError(f"{who}: {key} must be {kind}, got {value!r}{hint}")
-    if value != default:  # a default may stand for "not given", such as a beta of -1
-        _check_range(who, key, value)
+    number = float(value)
+    if number != default:  # a default may stand for "not given", such as a beta of -1
+        _check_range(who, key, number)
     if isinstance(default, float):
-        return float(value)
-    if value != int(value) or value < 0:
+        return number
+    if not number.is_integer() or number < 0:
         raise ValueError(f"{who}: {key} must be a whole number and not negative, got {value}")
-    return int(value)
+    return int(number)
 
 
 def _several(who: str, key: str, value: Any, default: tuple[Any, ...]) -> tuple[Any, ...]:

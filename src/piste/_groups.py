@@ -102,10 +102,9 @@ def named(items: Iterable[Any], at: int = 0) -> Named:
     """(name, tensor) pairs; bare tensors are called by their position."""
     pairs: Named = []
     for i, item in enumerate(items):
-        if isinstance(item, (tuple, list)) and len(item) == 2 and isinstance(item[0], str):
-            pairs.append((item[0], item[1]))
-        else:
-            pairs.append((f"param_{at + i}", item))
+        has_name = isinstance(item, (tuple, list)) and len(item) == 2 and isinstance(item[0], str)
+        pair: Any = item if has_name else (f"param_{at + i}", item)
+        pairs.append((pair[0], pair[1]))
     return pairs
 
 

@@ -11,7 +11,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import Any, ClassVar, ParamSpec, Protocol, overload
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,6 @@ from ._transform import Chain
 from ._tree import Multipass, meet
 
 P = ParamSpec("P")
-T = TypeVar("T", covariant=True)
 _ENGINE = {"rest": None, "overrides": None, "guard": None, "compile": "auto", "fused": True, "seed": 0}
 
 
@@ -304,28 +303,50 @@ def _apply_schedule(optimizer: Optimizer, key: str, schedule: Callable[[int], An
         group[name] = schedule(group["step"])
 
 
-class OptimizerType(Protocol[P, T]):
-    """What @optimizer makes: a class called with parameters, then the factory's own hyperparameters."""
+class OptimizerType(Protocol[P]):
+    """What @optimizer makes, to a type checker: called with parameters, then the factory's own hyperparameters.
+
+    With one of the engine's keywords the hyperparameters are not checked by type (only when they are used).
+    """
 
     factory: Factory
     __name__: str
 
-    def __call__(self, params: Any, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    @overload
+    def __call__(self, params: Any, *args: P.args, **kwargs: P.kwargs) -> Optimizer: ...
+    @overload
+    def __call__(self, params: Any, *, rest: Mapping[str, Any] | None, **kwargs: Any) -> Optimizer: ...
+    @overload
+    def __call__(self, params: Any, *, overrides: Mapping[str, Any] | None, **kwargs: Any) -> Optimizer: ...
+    @overload
+    def __call__(self, params: Any, *, guard: str | None, **kwargs: Any) -> Optimizer: ...
+    @overload
+    def __call__(self, params: Any, *, compile: bool | str, **kwargs: Any) -> Optimizer: ...
+    @overload
+    def __call__(self, params: Any, *, fused: bool, **kwargs: Any) -> Optimizer: ...
+    @overload
+    def __call__(self, params: Any, *, seed: int, **kwargs: Any) -> Optimizer: ...
     def chain(self, *args: P.args, **kwargs: P.kwargs) -> Chain: ...
     def group(self, params: Any = None, **hyper: Any) -> dict[str, Any]: ...
 
 
+@overload
+def optimizer(fn: Callable[P, Chain], /) -> OptimizerType[P]: ...
+@overload
 def optimizer(
-    fn: Callable[P, Chain] | None = None, /, *, rest: Any = None, needs: tuple[str, ...] = ()
-) -> Any:
+    *, rest: Any = None, needs: tuple[str, ...] = ()
+) -> Callable[[Callable[P, Chain]], OptimizerType[P]]: ...
+
+
+def optimizer(fn: Any = None, /, *, rest: Any = None, needs: tuple[str, ...] = ()) -> Any:
     """Make an optimizer of a factory from hyperparameters to a chain, and register it.
 
     The result is a subclass of :class:`Optimizer` with the factory's name, signature and docstring. ``rest``: makes it
     a matrix optimizer; a group (or a function giving one) for the parameters that are not hidden matrices.
     """
 
-    def make(fn: Callable[P, Chain]) -> OptimizerType[P, Optimizer]:
-        fallback = rest
+    def make(fn: Callable[..., Chain]) -> Any:
+        fallback: Any = rest
         if rest is not None:
             fallback = rest.group if hasattr(rest, "group") else rest if callable(rest) else (lambda: rest)
         factory = Factory.of(fn, fallback)
@@ -352,6 +373,6 @@ def optimizer(
         }  # fmt: skip
         cls = type(fn.__name__, (Optimizer,), body)
         register("optimizer", fn.__name__, cls, wants)
-        return cast("OptimizerType[P, Optimizer]", cls)
+        return cls
 
     return make if fn is None else make(fn)
