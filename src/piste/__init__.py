@@ -6,10 +6,10 @@ from . import linalg as linalg
 from . import schedules as schedules
 from . import transforms as transforms
 from ._closure import closure as closure
+from ._define import optimizer as optimizer
 from ._evaluate import Evaluate as Evaluate
 from ._explain import explain as explain
 from ._optimizer import Optimizer as Optimizer
-from ._optimizer import optimizer as optimizer
 from ._registry import Entry as Entry
 from ._registry import get as get
 from ._registry import registry as registry

@@ -1,4 +1,4 @@
-"""The one optimizer class, and the decorator that makes a thin subclass of it for every factory.
+"""The one optimizer class.
 
 Every optimizer of piste is a true ``torch.optim.Optimizer``: schedulers, GradScaler, hooks, Lightning, Accelerate and
 the Hugging Face Trainer see nothing unusual.
@@ -7,11 +7,10 @@ the Hugging Face Trainer see nothing unusual.
 from __future__ import annotations
 
 import copy
-import inspect
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, ParamSpec, Protocol, overload
+from typing import Any, ClassVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -21,13 +20,11 @@ from ._factory import Factory
 from ._leaf import Leaf
 from ._pass import Pass
 from ._plan import make_lane, run
-from ._registry import register
 from ._routing import matrix_view
 from ._transform import Chain
 from ._tree import Multipass, meet
 
-P = ParamSpec("P")
-_ENGINE = {"rest": None, "overrides": None, "guard": None, "compile": "auto", "fused": True, "seed": 0}
+ENGINE = {"rest": None, "overrides": None, "guard": None, "compile": "auto", "fused": True, "seed": 0}
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -53,9 +50,9 @@ class Optimizer(torch.optim.Optimizer):
             raise TypeError(
                 "piste.Optimizer is made by @piste.optimizer: use piste.AdamW(...) or your own factory"
             )
-        engine = {k: kwargs.pop(k, v) for k, v in _ENGINE.items()}
+        engine = {k: kwargs.pop(k, v) for k, v in ENGINE.items()}
         hyper = _bind(self.factory, args, kwargs)
-        hyper = self.factory.checked(hyper, self.factory.name, also=_ENGINE)
+        hyper = self.factory.checked(hyper, self.factory.name, also=ENGINE)
         self._set_engine(engine)
         groups = _groups.make_groups(self.factory, params, hyper, engine["rest"], engine["overrides"])
         self._rest = engine["rest"]
@@ -301,78 +298,3 @@ def _apply_schedule(optimizer: Optimizer, key: str, schedule: Callable[[int], An
         raise KeyError(f"schedule {key!r}: no group has such a hyperparameter; there are {', '.join(known)}")
     for group in groups:
         group[name] = schedule(group["step"])
-
-
-class OptimizerType(Protocol[P]):
-    """What @optimizer makes, to a type checker: called with parameters, then the factory's own hyperparameters.
-
-    With one of the engine's keywords the hyperparameters are not checked by type (only when they are used).
-    """
-
-    factory: Factory
-    __name__: str
-
-    @overload
-    def __call__(self, params: Any, *args: P.args, **kwargs: P.kwargs) -> Optimizer: ...
-    @overload
-    def __call__(self, params: Any, *, rest: Mapping[str, Any] | None, **kwargs: Any) -> Optimizer: ...
-    @overload
-    def __call__(self, params: Any, *, overrides: Mapping[str, Any] | None, **kwargs: Any) -> Optimizer: ...
-    @overload
-    def __call__(self, params: Any, *, guard: str | None, **kwargs: Any) -> Optimizer: ...
-    @overload
-    def __call__(self, params: Any, *, compile: bool | str, **kwargs: Any) -> Optimizer: ...
-    @overload
-    def __call__(self, params: Any, *, fused: bool, **kwargs: Any) -> Optimizer: ...
-    @overload
-    def __call__(self, params: Any, *, seed: int, **kwargs: Any) -> Optimizer: ...
-    def chain(self, *args: P.args, **kwargs: P.kwargs) -> Chain: ...
-    def group(self, params: Any = None, **hyper: Any) -> dict[str, Any]: ...
-
-
-@overload
-def optimizer(fn: Callable[P, Chain], /) -> OptimizerType[P]: ...
-@overload
-def optimizer(
-    *, rest: Any = None, needs: tuple[str, ...] = ()
-) -> Callable[[Callable[P, Chain]], OptimizerType[P]]: ...
-
-
-def optimizer(fn: Any = None, /, *, rest: Any = None, needs: tuple[str, ...] = ()) -> Any:
-    """Make an optimizer of a factory from hyperparameters to a chain, and register it.
-
-    The result is a subclass of :class:`Optimizer` with the factory's name, signature and docstring. ``rest``: makes it
-    a matrix optimizer; a group (or a function giving one) for the parameters that are not hidden matrices.
-    """
-
-    def make(fn: Callable[..., Chain]) -> Any:
-        fallback: Any = rest
-        if rest is not None:
-            fallback = rest.group if hasattr(rest, "group") else rest if callable(rest) else (lambda: rest)
-        factory = Factory.of(fn, fallback)
-        wants = needs or (("closure",) if factory.chain().needs_closure else ())
-        signature = inspect.signature(fn)
-        engine = [inspect.Parameter(k, inspect.Parameter.KEYWORD_ONLY, default=v) for k, v in _ENGINE.items()]
-        first = inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        full = signature.replace(
-            parameters=[first, *signature.parameters.values(), *engine], return_annotation=signature.empty
-        )
-
-        def __init__(self: Any, params: Any, *args: Any, **kwargs: Any) -> None:
-            Optimizer.__init__(self, params, *args, **kwargs)
-
-        __init__.__signature__ = full.replace(  # type: ignore[attr-defined]
-            parameters=[
-                inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),
-                *full.parameters.values(),
-            ]
-        )
-        body = {
-            "factory": factory, "__doc__": fn.__doc__, "__module__": fn.__module__, "__qualname__": fn.__qualname__,
-            "__init__": __init__, "__signature__": full,
-        }  # fmt: skip
-        cls = type(fn.__name__, (Optimizer,), body)
-        register("optimizer", fn.__name__, cls, wants)
-        return cls
-
-    return make if fn is None else make(fn)

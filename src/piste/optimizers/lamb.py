@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._optimizer import optimizer
+from .._define import optimizer
 from .._transform import Chain, chain
 from ..transforms.adaptive import scale_by_adam
 from ..transforms.decay import decay_weights, descend

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._optimizer import optimizer
+from .._define import optimizer
 from .._transform import Chain, chain
 from ..transforms.adaptive import scale_by_adam, scale_by_debiased_rms
 from ..transforms.averaging import schedule_free

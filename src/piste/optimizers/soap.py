@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._optimizer import optimizer
+from .._define import optimizer
 from .._transform import Chain, chain
 from ..schedules import every
 from ..transforms.adaptive import debias_adam, scale_by_raw_adam

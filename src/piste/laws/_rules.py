@@ -1,41 +1,22 @@
-"""Laws that every transform and every optimizer must keep, as functions you can run on your own.
-
-    for verdict in piste.laws.check(my_transform): print(verdict)
-
-What the engine may do with a rule follows from what it declared; each declaration is a law here. All run in float64 on
-small random tensors; a law that does not apply to a rule is not listed.
-"""
+"""Laws of one transform, on one small random tensor in float64."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ._chain import Part
-from ._leaf import Leaf, make_slot, slot_shapes
-from ._optimizer import Optimizer
-from ._program import Frame, Step, build, resolve, run, sum_key, summed
-from ._transform import Chain, Transform, chain
+from .._chain import Part
+from .._leaf import Leaf, make_slot, slot_shapes
+from .._program import Frame, Step, build, resolve, run, sum_key, summed
+from .._transform import Chain, Transform, chain
+from ._verdict import Verdict, differs
 
 SHAPE = (6, 4)
 TOLERANCE = 1e-12
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One law tried on one rule. ``detail`` says what was seen, and where it fails, what to declare instead."""
-
-    rule: str
-    law: str
-    holds: bool
-    detail: str = ""
-
-    def __str__(self) -> str:
-        return f"{'ok  ' if self.holds else 'FAIL'} {self.rule}: {self.law}{' - ' + self.detail if self.detail else ''}"
 
 
 def check(rule: Transform | Part) -> list[Verdict]:
@@ -58,7 +39,7 @@ def check(rule: Transform | Part) -> list[Verdict]:
 
 def sample(rule: Transform) -> Part:
     """The transform with its defaults, and plausible values for what has none."""
-    from .transforms.adaptive import scale_by_adam
+    from ..transforms.adaptive import scale_by_adam
 
     plausible = {"lr": 0.1, "eps": 1e-8, "epsilon": 1e-6, "max_norm": 0.5, "weight_decay": 0.1, "rho": 0.05}
     held = {name: chain(scale_by_adam(0.9, 0.99, 1e-8)) for name in rule.holds}
@@ -141,12 +122,6 @@ def _tree_shape(v: Tensor, n: int) -> Tensor:
     return v.reshape(*v.shape[: v.dim() - 2], n)
 
 
-def _differs(a: Tensor, b: Tensor) -> float:
-    a, b = a.detach(), b.detach()
-    scale = max(1.0, float(b.abs().max()) if b.numel() else 1.0)
-    return float((a - b).abs().max()) / scale if a.numel() else 0.0
-
-
 # the laws --------------------------------------------------------------------------------------------------------
 
 
@@ -200,12 +175,12 @@ def _cutting(part: Part) -> str | None:
                 cut |= {k: _cut(v, axes, rows, cols) for k, (v, axes) in sums.items()}
                 slots = {k: None if v is None else _cut(v, kinds[k], rows, cols) for k, v in before.items()}
                 u, got = _apply(seen.steps, cut, slots, seen.numbers)
-                if _differs(u, whole[rows, cols]) > TOLERANCE:
+                if differs(u, whole[rows, cols]) > TOLERANCE:
                     return "the update at an index depends on others: declare the sum it takes, or scope='tensor'"
                 for name, value in got.items():
                     if (
                         value is not None
-                        and _differs(value, _cut(new[name], kinds[name], rows, cols)) > TOLERANCE
+                        and differs(value, _cut(new[name], kinds[name], rows, cols)) > TOLERANCE
                     ):
                         return f"slot {name!r} depends on other indices: declare the sum, or scope='tensor'"
     return ""
@@ -250,9 +225,7 @@ def _stacking(part: Part) -> str | None:
     loop = [single({k: env[k][i] for k in tensors}, {k: slots[k][i] for k in names}) for i in range(2)]
     together = torch.func.vmap(single)(env, slots)
     for i, (u, new) in enumerate(loop):
-        seen = max(
-            _differs(together[0][i], u), *(_differs(together[1][k][i], v) for k, v in new.items()), 0.0
-        )
+        seen = max(differs(together[0][i], u), *(differs(together[1][k][i], v) for k, v in new.items()), 0.0)
         if seen > part.transform.precision:
             return "batched by vmap it gives something else than one by one"
     return ""
@@ -267,9 +240,7 @@ def _permuting(part: Part) -> str | None:
     slots = {k: v if v is None or not v.dim() else v[..., order] for k, v in seen.before[-1].items()}
     u, _ = _apply(seen.steps, env, slots, seen.numbers)
     return (
-        ""
-        if _differs(u, seen.out[-1][0][order]) <= TOLERANCE
-        else "the order of the vector's entries matters"
+        "" if differs(u, seen.out[-1][0][order]) <= TOLERANCE else "the order of the vector's entries matters"
     )
 
 
@@ -281,7 +252,7 @@ def _numbers(part: Part) -> str | None:
     env = {**seen.inputs[-1], "step": torch.tensor(float(seen.inputs[-1]["step"]), dtype=torch.float64)}
     numbers = [torch.tensor(float(x), dtype=torch.float64) for x in seen.numbers]
     u, _ = _apply(seen.steps, env, seen.before[-1], numbers)
-    return "" if _differs(u, seen.out[-1][0]) <= TOLERANCE else "tensors for numbers change the result"
+    return "" if differs(u, seen.out[-1][0]) <= TOLERANCE else "tensors for numbers change the result"
 
 
 def _invariant(part: Part) -> str | None:
@@ -290,8 +261,8 @@ def _invariant(part: Part) -> str | None:
         return None
     base = _trace(part)
     tests: dict[str, Callable[[], float]] = {
-        "sign": lambda: _differs(_trace(part, scale=-1.0).out[-1][0], -base.out[-1][0]),
-        "scale": lambda: _differs(_trace(part, scale=1024.0).out[-1][0], base.out[-1][0]),
+        "sign": lambda: differs(_trace(part, scale=-1.0).out[-1][0], -base.out[-1][0]),
+        "scale": lambda: differs(_trace(part, scale=1024.0).out[-1][0], base.out[-1][0]),
         "transpose": lambda: _transposed(part, base),
     }
     for name in declared:
@@ -308,7 +279,7 @@ def _transposed(part: Part, base: _Run) -> float:
     if any(v is not None for v in slots.values()):
         raise ValueError("transpose is an invariance of rules without slots")
     turned = {**base.inputs[-1], "u": u.mT.contiguous()}
-    return _differs(_apply(base.steps, turned, {}, base.numbers)[0], base.out[-1][0].mT)
+    return differs(_apply(base.steps, turned, {}, base.numbers)[0], base.out[-1][0].mT)
 
 
 _LAWS: dict[str, Callable[[Part], str | None]] = {
@@ -319,104 +290,4 @@ _LAWS: dict[str, Callable[[Part], str | None]] = {
     "the order of the tree is irrelevant": _permuting,
     "numbers may be tensors": _numbers,
     "declared invariances hold": _invariant,
-}
-
-
-# a whole optimizer -----------------------------------------------------------------------------------------------
-
-
-def check_optimizer(cls: Any, **hyper: Any) -> Iterator[Verdict]:
-    """Laws of a whole optimizer, on a small problem with a closure."""
-    for law, test in _OPTIMIZER_LAWS.items():
-        detail = test(cls, hyper)
-        yield Verdict(cls.__name__, law, detail == "", detail)
-
-
-def _problem() -> tuple[dict[str, torch.nn.Parameter], Callable[[Any], Callable[[], Tensor]]]:
-    """Four parameters, the last frozen, the third without a gradient; the closure fills the others' gradients."""
-    g = torch.Generator().manual_seed(0)
-    shapes = {"w": (6, 6), "b": (6,), "unused": (3, 3), "frozen": (2, 2)}
-    params = {
-        n: torch.nn.Parameter(torch.randn(s, generator=g, dtype=torch.float64)) for n, s in shapes.items()
-    }
-    params["frozen"].requires_grad_(False)
-    target = torch.randn(6, 6, generator=g, dtype=torch.float64)
-
-    def closure_of(opt: Any) -> Callable[[], Tensor]:
-        def closure() -> Tensor:
-            opt.zero_grad()
-            loss = ((params["w"] @ params["w"].T + params["b"] - target) ** 2).mean()
-            loss.backward()
-            return loss
-
-        return closure
-
-    return params, closure_of
-
-
-def _optimizer(cls: Any, params: Mapping[str, Tensor], hyper: Mapping[str, Any]) -> Optimizer:
-    groups = [{"params": list(params.items()), "optimizer": cls.factory.name}]
-    return cls(groups, **hyper)
-
-
-def _go(cls: Any, hyper: Mapping[str, Any], count: int) -> tuple[dict[str, Any], Optimizer, Any]:
-    params, closure_of = _problem()
-    opt = _optimizer(cls, params, hyper)
-    for _ in range(count):
-        opt.step(closure_of(opt))
-    return params, opt, closure_of
-
-
-def _still(cls: Any, hyper: Mapping[str, Any]) -> str:
-    params, _, _ = _go(cls, {**hyper, "lr": 0.0}, 4)
-    start, _ = _problem()
-    moved = [n for n in params if not torch.equal(params[n], start[n])]
-    return f"with lr = 0 {moved[0]!r} moved" if moved else ""
-
-
-def _untouched(cls: Any, hyper: Mapping[str, Any]) -> str:
-    params, _, _ = _go(cls, hyper, 3)
-    start, _ = _problem()
-    moved = [n for n in ("unused", "frozen") if not torch.equal(params[n], start[n])]
-    if moved:
-        return f"{moved[0]!r} has no gradient, yet moved"
-    return "" if not torch.equal(params["w"], start["w"]) else "nothing moved at all"
-
-
-def _resumed(cls: Any, hyper: Mapping[str, Any]) -> str:
-    whole, _, _ = _go(cls, hyper, 7)
-    params, opt, _ = _go(cls, hyper, 4)
-    again, closure_of = _problem()
-    for n, p in again.items():
-        p.data.copy_(params[n])
-    twin = _optimizer(cls, again, hyper)
-    twin.load_state_dict(opt.state_dict())
-    for _ in range(3):
-        twin.step(closure_of(twin))
-    wrong = [n for n in whole if not torch.equal(whole[n], again[n])]
-    return f"{wrong[0]!r} differs after save, load and continue" if wrong else ""
-
-
-def _reordered(cls: Any, hyper: Mapping[str, Any]) -> str:
-    whole, _, _ = _go(cls, hyper, 4)
-    params, closure_of = _problem()
-    opt = _optimizer(cls, dict(reversed(params.items())), hyper)
-    for _ in range(4):
-        opt.step(closure_of(opt))
-    seen = max(_differs(params[n], whole[n]) for n in whole)
-    return f"the order of the parameters matters ({seen:.1e})" if seen > 1e-9 else ""
-
-
-def _forecast(cls: Any, hyper: Mapping[str, Any]) -> str:
-    _, opt, _ = _go(cls, hyper, 2)
-    said, held = opt.forecast_bytes(), opt.state_bytes()
-    return f"forecast {said} bytes, holds {held}" if said != held else ""
-
-
-_OPTIMIZER_LAWS: dict[str, Callable[[Any, Mapping[str, Any]], str]] = {
-    "lr = 0 leaves weights alone": _still,
-    "frozen and grad-less parameters untouched": _untouched,
-    "resume = no interruption": _resumed,
-    "order of parameters irrelevant": _reordered,
-    "state bytes as forecast": _forecast,
 }
