@@ -12,7 +12,7 @@ from torch import Tensor
 from . import _compile, _torch_kernels
 from ._leaf import Leaf, arithmetic
 from ._pass import Pass, cast, finish, inputs_of, shared_names
-from ._program import Frame, run
+from ._program import Frame, run, sum_key, summed
 
 if TYPE_CHECKING:
     from ._plan import Lane, Stage
@@ -32,7 +32,7 @@ def run_flat(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dict
     # every parameter starts from the same value of a shared scalar, which is written once, at the end
     shared = {n: leaves[0].read(n).clone() for n in common}
     small, large = _split(stage, lane, given)
-    compiled = _use_compiler(leaves, lane, given) and not _sums_tensors(stage)
+    compiled = _use_compiler(leaves, lane, given) and not _undivided(stage, leaves[0])
     work = _Work(stage, lane, given, sums, shared, compiled)
     out: list[Any] = [None] * len(leaves)
     for pack in small:
@@ -61,17 +61,17 @@ class _Work:
     shared_after: dict[str, Any] = field(default_factory=dict)
 
     def apply(
-        self, env: dict[str, Any], slots: dict[str, Any], u: Tensor, compiled: bool
+        self, env: dict[str, Any], slots: dict[str, Any], u: Tensor, sums: dict[Any, Any], compiled: bool
     ) -> tuple[Frame, Tensor, bool]:
         slots = {**slots, **self.shared}
-        frame, u, written = _apply(self.stage, self.lane, env, slots, u, self.sums, compiled, self.prepared)
+        frame, u, written = _apply(self.stage, self.lane, env, slots, u, sums, compiled, self.prepared)
         self.shared_after = {n: frame.slots[n] for n in self.shared}
         return frame, u, written
 
     def pack(self, leaves: list[Leaf], us: list[Tensor]) -> list[Tensor]:
         """Many small tensors as one."""
         env, slots, u = _packed(self.stage, self.lane, us, leaves, self.given)
-        frame, u, _ = self.apply(env, slots, u, self.compiled)
+        frame, u, _ = self.apply(env, slots, u, self.sums, self.compiled)
         _unpack(self.stage, leaves, frame, u, list(self.shared))
         pieces = u.split([leaf.real(leaf.param).numel() for leaf in leaves])
         return [leaf.unflat(piece) for leaf, piece in zip(leaves, pieces, strict=True)]
@@ -86,7 +86,9 @@ class _Work:
             env = {k: leaf.flat(v) if isinstance(v, Tensor) and v.dim() else v for k, v in env.items()}
             slots = {n: leaf.flat(v) if isinstance(v, Tensor) and v.dim() else v for n, v in slots.items()}
             u = leaf.flat(u)
-        frame, u, written = self.apply(env, slots, u, flat)
+        first = self.stage.steps[0]
+        own = {sum_key(first, name): summed(first, name, u, Frame(env, {})) for name in first.tensor_sums}
+        frame, u, written = self.apply(env, slots, u, {**self.sums, **own}, flat)
         u = leaf.unflat(u) if flat else u
         if self.stage.last and not (written and leaf.param.dtype == u.dtype):
             leaf.write_param(u)
@@ -104,22 +106,22 @@ def _use_compiler(leaves: list[Leaf], lane: Lane, given: Pass) -> bool:
     return _compile.available(leaves[0].param.device.type)
 
 
-def _sums_tensors(stage: Stage) -> bool:
-    """Whether a step sums over its tensor: then that must not be packed with others, nor cut into rows."""
-    own = any(r.over == "tensor" for s in stage.steps for r in s.transform.sums.values())
-    return own or any(h.transform.sums for s in stage.steps for held in s.held.values() for h in held)
+def _undivided(stage: Stage, leaf: Leaf) -> bool:
+    """Whether a call must see its whole tensor: it writes a scalar of it, or holds a chain that sums over it."""
+    scalars = any(
+        slot.axes == "" and not slot.shared and leaf.read(name) is not None
+        for s in stage.steps
+        for name, slot in s.slots.items()
+    )
+    return scalars or any(h.transform.sums for s in stage.steps for held in s.held.values() for h in held)
 
 
 def _split(stage: Stage, lane: Lane, given: Pass) -> tuple[list[list[int]], list[int]]:
     """Indices of the leaves: packs of small ones, and the ones run by themselves."""
     leaves = lane.leaves
-    own_scalar = any(
-        slot.axes == "" and not slot.shared and leaves[0].read(name) is not None
-        for s in stage.steps
-        for name, slot in s.slots.items()
-    )
+    own = _undivided(stage, leaves[0]) or stage.steps[0].tensor_sums
     rings = any(slot.ring for s in stage.steps for slot in s.slots.values())
-    if own_scalar or _sums_tensors(stage) or rings or not leaves[0].inplace or len(leaves) == 1:
+    if own or rings or not leaves[0].inplace or len(leaves) == 1:
         return [], list(range(len(leaves)))
     packs: dict[Any, list[list[int]]] = {}
     sizes: dict[Any, int] = {}

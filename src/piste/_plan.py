@@ -7,7 +7,8 @@ Steps of like kind that follow one another make one stage:
     tree    rules that see everything as one vector
     search  how far to go along the direction of the whole tree
 
-A `tree` sum starts a new stage, before which all parameters have met. Parameters that share a chain and a step count
+A `tree` sum starts a new stage, before which all parameters have met; a flat stage also starts where a sum over the
+tensor is asked for, which is made before the tensor is cut up. Parameters that share a chain and a step count
 form a *lane*; each lane is a generator that yields when it must meet the others, so lanes of different chains run in
 lock-step where a sum spans them and need not agree anywhere else.
 """
@@ -54,7 +55,8 @@ def plan(structure: tuple[Any, ...], primes: bool = False) -> tuple[Stage, ...]:
             continue  # it has run already: it gave the gradients
         kind = "search" if step.transform.room == "search" else "tree" if step.scope == "tree" else (
             "sheet" if step.sheet else "flat")  # fmt: skip
-        if not cut or cut[-1][0] != kind or kind in ("tree", "search") or step.tree_sums:
+        summing = step.tree_sums or (kind == "flat" and step.tensor_sums)
+        if not cut or cut[-1][0] != kind or kind in ("tree", "search") or summing:
             cut.append((kind, []))
         cut[-1][1].append(step)
     end = None if primes else len(cut) - 1

@@ -85,6 +85,10 @@ class Step:
     def tree_sums(self) -> dict[str, Sum]:
         return {n: s for n, s in self.transform.sums.items() if s.over == "tree"}
 
+    @property
+    def tensor_sums(self) -> dict[str, Sum]:
+        return {n: s for n, s in self.transform.sums.items() if s.over == "tensor"}
+
     def hyperparameters(self, numbers: Sequence[Any]) -> dict[str, Any]:
         return {name: value if place is None else numbers[place] for name, place, value in self.hyper}
 
@@ -190,7 +194,7 @@ def call(step: Step, u: Tensor, frame: Frame, numbers: Sequence[Any]) -> Tensor:
 
 
 def summed(step: Step, name: str, u: Tensor, frame: Frame) -> Any:
-    """A declared sum: those over the tree were made before the stage, the others are reduced here."""
+    """A declared sum: given where it had to be made before the stage, else reduced here."""
     rule = step.transform.sums[name]
     if sum_key(step, name) in frame.env:
         return frame.env[sum_key(step, name)]
