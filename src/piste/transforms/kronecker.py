@@ -81,7 +81,7 @@ def _at_zero(step: int) -> bool:
 
 
 def _averaged(h: Tensor | None, outer: Tensor, beta: Any) -> Tensor | None:
-    return None if h is None else h + (1 - beta) * (outer - h)
+    return None if h is None else h.lerp(outer, 1 - beta)
 
 
 def _rotate(x: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
