@@ -23,7 +23,9 @@ def spirals(count: int, seed: int) -> tuple[Tensor, Tensor]:
 
 def data() -> race.Data:
     """What to train on and what to validate on; the first axis counts examples."""
-    return race.Data(train=spirals(2000, seed=0), valid=spirals(1000, seed=1), source="two spirals, drawn at random")
+    return race.Data(
+        train=spirals(2000, seed=0), valid=spirals(1000, seed=1), source="two spirals, drawn at random"
+    )
 
 
 def model() -> nn.Module:

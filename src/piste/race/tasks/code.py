@@ -83,6 +83,7 @@ def code_task(name: str = "code", steps: int = 400) -> Task:
         kind="lm",
         metric="validation loss (nats per token)",
         control=("AdamW", "SGD"),
+        noise=0.026,
     )
 
 

@@ -67,6 +67,7 @@ def digits_ae_task() -> Task:
         batch=64,
         kind="autoencoder",
         metric="validation mean squared error (pixels in [-1, 1])",
+        noise=0.0022,
     )
 
 

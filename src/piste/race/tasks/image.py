@@ -16,7 +16,7 @@ STRIDE = 4  # every fourth pixel in both directions: 106 × 160
 
 
 class FourierMLP(nn.Module):
-    """Coordinates [batch, 2] to colours [batch, 3] through fixed random Fourier features.
+    """Coordinates [batch, 2] to colours [batch, 3] through the same random Fourier features for every seed.
 
     Tancik et al., "Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional Domains",
     2020, https://arxiv.org/abs/2006.10739.
@@ -26,7 +26,8 @@ class FourierMLP(nn.Module):
 
     def __init__(self, width: int = 96, scale: float = 6.0) -> None:
         super().__init__()
-        self.register_buffer("frequencies", torch.randn(2, FREQUENCIES) * scale)
+        fixed = torch.Generator().manual_seed(0)  # features are part of the task, not of the seed
+        self.register_buffer("frequencies", torch.randn(2, FREQUENCIES, generator=fixed) * scale)
         self.layers = nn.Sequential(
             nn.Linear(2 * FREQUENCIES, width), nn.ReLU(),
             nn.Linear(width, width), nn.ReLU(),
