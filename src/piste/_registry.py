@@ -82,9 +82,8 @@ def get(name: str, kind: str | None = None) -> Entry:
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """The text of every "no such thing" message: what was asked, the nearest, what there is."""
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5) or [
-        k for k in known if k.lower() == name.lower()
-    ]
+    spelled = {k.lower(): k for k in known}
+    near = [spelled[k] for k in difflib.get_close_matches(name.lower(), spelled, n=1, cutoff=0.5)]
     hint = f"; did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(known) if len(known) <= 30 else f"{len(known)} names, see `piste list`"
     return (

@@ -72,7 +72,7 @@ def test_bfloat16_stays_near_the_exact_iteration(shape, condition):
 
 
 def test_carrying_the_gram_matrix_through_all_steps_loses_bfloat16(monkeypatch):
-    """Why it is formed anew: this is the failure that `_CARRIED = 3` prevents."""
+    """Why it is formed anew: this is the failure that `_CARRIED` prevents."""
     u = with_condition(256, 64, 1e5)
     monkeypatch.setattr(polar, "_CARRIED", 5)
     assert torch.linalg.matrix_norm(newton_schulz(u), 2) > 1.4
@@ -136,7 +136,7 @@ def test_input_is_left_alone_and_zero_stays_zero():
     assert not newton_schulz(torch.zeros(3, 9)).any()
 
 
-@pytest.mark.parametrize("m, n, form", [(512, 512, 1), (768, 512, 1), (2048, 512, 3), (512, 1536, 3)])
+@pytest.mark.parametrize("m, n, form", [(512, 512, 1), (768, 512, 1), (2048, 512, 2), (512, 1536, 2)])
 def test_flops_count_the_products_that_run(m, n, form):
     """Counted by torch's own counter on the meta device; the cheaper form is the one that runs."""
     from torch.utils.flop_counter import FlopCounterMode
@@ -163,3 +163,15 @@ def test_vmap_keeps_null_directions_down_as_the_loop_does():
         u = (u - u.mean(0)).expand(2, m, n)
         for made in (newton_schulz(u), torch.func.vmap(newton_schulz)(u)):
             assert torch.linalg.matrix_norm(made[1], 2) < 1.3, (seed, m, n)
+
+
+@pytest.mark.parametrize("shape", [(32, 8), (8, 32), (128, 64), (64, 128), (64, 256), (16, 64)])
+def test_rank_deficient_matrices_never_blow_up_in_bf16(shape: tuple[int, int]) -> None:
+    """A Gram matrix carried for three steps turns indefinite: singular values of 37 were seen."""
+    g = torch.Generator().manual_seed(0)
+    m, n = shape
+    for rank in (1, 2, 4, min(m, n) // 2):
+        for decay in (0.0, -1.5, -3.0):
+            scale = torch.logspace(0, decay, rank)
+            u = 1e-4 * (torch.randn(30, m, rank, generator=g) * scale) @ torch.randn(30, rank, n, generator=g)
+            assert torch.linalg.svdvals(newton_schulz(u)).max() < 1.3
