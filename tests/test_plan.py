@@ -284,3 +284,21 @@ def test_schedules_write_the_groups() -> None:
     opt.schedules["lrr"] = piste.schedules.constant(1.0)
     with pytest.raises(KeyError, match="lrr"):
         opt.step()
+
+
+def test_a_relative_schedule_multiplies_what_each_group_started_from() -> None:
+    ps = parameters((3, 3), (3,))
+    groups = [
+        {"params": [ps[0]], **piste.Muon.group(lr=0.02)},
+        {"params": [ps[1]], **piste.AdamW.group(lr=1e-3)},
+    ]
+    opt = piste.Muon(groups)
+    opt.schedules["lr"] = piste.schedules.scale(piste.schedules.linear(1.0, 0.0, 4))
+    for t in range(4):
+        for p in ps:
+            p.grad = torch.ones_like(p)
+        opt.step()
+        assert [g["lr"] for g in opt.param_groups] == pytest.approx([0.02 * (1 - t / 4), 1e-3 * (1 - t / 4)])
+        twin = piste.Muon(groups)
+        twin.load_state_dict(opt.state_dict())
+        assert twin.param_groups[0]["initial_lr"] == 0.02

@@ -204,6 +204,7 @@ def _fill_group(group: dict[str, Any], saved: Mapping[str, Any], step: int) -> N
     factory = factory_of(group["optimizer"])
     full = factory.checked({k: v for k, v in saved.items() if k in factory.defaults}, factory.name)
     group.update({k: v for k, v in full.items() if k in saved})
-    group.update({k: copy.deepcopy(saved[k]) for k in ("step", "active", *NOTES) if k in saved})
+    kept = {k for k in saved if k in ("step", "active", *NOTES) or k.startswith("initial_")}
+    group.update({k: copy.deepcopy(saved[k]) for k in kept})
     if "step" not in saved:
         group["step"] = max(group["step"], step)

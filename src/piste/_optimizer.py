@@ -40,7 +40,8 @@ class Optimizer(torch.optim.Optimizer):
     - ``fused``: whether the chains that are exactly a torch algorithm may use torch's fused kernel;
     - ``seed``: of the counter-based noise.
 
-    ``schedules``: ``{"lr": f}`` makes every group's lr ``f(steps taken)``; "AdamW.lr" speaks of one optimizer's groups.
+    ``schedules``: ``{"lr": f}`` makes every group's lr ``f(steps taken)``; "AdamW.lr" speaks of one optimizer's groups,
+    and ``schedules.scale(f)`` multiplies what each group started from.
     """
 
     factory: ClassVar[Factory]
@@ -297,4 +298,7 @@ def _apply_schedule(optimizer: Optimizer, key: str, schedule: Callable[[int], An
         )
         raise KeyError(f"schedule {key!r}: no group has such a hyperparameter; there are {', '.join(known)}")
     for group in groups:
-        group[name] = schedule(group["step"])
+        value = schedule(group["step"])
+        if getattr(schedule, "relative", False):  # a factor of what each group started from
+            value *= group.setdefault(f"initial_{name}", group[name])
+        group[name] = value
