@@ -60,7 +60,7 @@ POLAR_EXPRESS: Quintics = (
 last are damped by 1.01 against rounding, as the authors do (they also divide by 1.01 times the Frobenius
 norm; we do not)."""
 
-_CARRIED = 3
+_CARRIED = 2
 
 
 def svd_polar(u: Tensor) -> Tensor:
