@@ -98,14 +98,18 @@ def closure(
     """
     if module is None:
         if not isinstance(forward, nn.Module):
-            raise TypeError("closure needs the module whose gradients it resets: closure(forward, batches, model)")
+            raise TypeError(
+                "closure needs the module whose gradients it resets: closure(forward, batches, model)"
+            )
         module = forward
     batches = list(batches)
     if not batches:
         raise ValueError("closure got no batches: an empty list, or a generator that was already consumed")
     counts = [1.0] * len(batches) if sizes is None else [float(n) for n in sizes]
     if len(counts) != len(batches) or min(counts) < 0 or not sum(counts) > 0:
-        raise ValueError(f"closure got {len(batches)} batches and the sizes {counts}: one size above 0 for each")
+        raise ValueError(
+            f"closure got {len(batches)} batches and the sizes {counts}: one size above 0 for each"
+        )
     shares = [n / sum(counts) for n in counts]
     return Closure(forward, batches, shares, module, scaler, autocast, freeze_norms)
 

@@ -44,7 +44,6 @@ class Kernel:
 
     def __init__(self, name: str, pure: PureStage, tensors: Sequence[Tensor], numbers: int) -> None:
         from torch._guards import TracingContext, tracing
-        from torch._inductor.compile_fx import compile_fx_inner
         from torch._inductor.decomposition import select_decomp_table
         from torch._subclasses import FakeTensorMode
         from torch.fx.experimental.proxy_tensor import make_fx
@@ -68,7 +67,7 @@ class Kernel:
         self._prologue, body, self._numbers = _hoist(graph, k)
         fakes = [n.meta["val"] for n in body.graph.nodes if n.op == "placeholder"]
         with tracing(TracingContext(mode)):
-            self._run: Any = compile_fx_inner(body, fakes)
+            self._run: Any = _inductor(body, fakes)
         compiled_graphs.append(name)
 
     def prepare(self, numbers: Sequence[Any]) -> Prepared:
@@ -83,7 +82,11 @@ class Kernel:
         whole = length - length % BLOCK
         if whole < 2 * BLOCK:  # the compiler takes sizes 0 and 1 for constants
             return self._eager(tensors, prepared)
-        results = self._run([*(_rows(t, whole) for t in tensors), *prepared.derived])
+        if whole == length:
+            rows = [t.view(-1, BLOCK) if t.dim() else t for t in tensors]
+        else:
+            rows = [t[:whole].view(-1, BLOCK) if t.dim() else t for t in tensors]
+        results = self._run([*rows, *prepared.derived])
         flat = [r.view(-1) if r.dim() else r for r in results]
         if whole == length:
             return flat
@@ -116,10 +119,24 @@ def _example(mode: Any, i: int, like: Tensor) -> Tensor:
     )
 
 
-def _rows(t: Tensor, whole: int) -> Tensor:
-    if not t.dim():
-        return t
-    return (t if t.numel() == whole else t[:whole]).view(-1, BLOCK)
+def _inductor(body: fx.GraphModule, fakes: list[Any]) -> Any:
+    """Inductor's callable. Its probes of the CPU (7 s of compiling) and its precompiled header (4 s, for one small
+    kernel) are left out: the processor's own flags are believed, and only if the C++ compiler then fails, probed."""
+    from torch._inductor import config
+    from torch._inductor.compile_fx import compile_fx_inner
+    from torch._inductor.cpu_vec_isa import valid_vec_isa_list
+    from torch._inductor.exc import CppCompileError
+
+    quick = {"size_asserts": False, "alignment_asserts": False, "cpp_cache_precompile_headers": False}
+    try:
+        with config.patch({**quick, "cpp.vec_isa_ok": True}):
+            return compile_fx_inner(body, fakes)
+    except Exception as error:
+        if not isinstance(error, CppCompileError) and not isinstance(error.__cause__, CppCompileError):
+            raise
+        valid_vec_isa_list.cache_clear()
+        with config.patch(quick):
+            return compile_fx_inner(body, fakes)
 
 
 def _hoist(graph: fx.GraphModule, tensors: int) -> tuple[fx.GraphModule, fx.GraphModule, int]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 from . import _compile, _torch_kernels
 from ._leaf import Leaf, arithmetic
-from ._pass import Pass, cast, finish, inputs_of, shared_names
+from ._pass import Pass, cast, finish, shared_names
 from ._program import Frame, run, sum_key, summed
 
 if TYPE_CHECKING:
@@ -73,12 +74,14 @@ class _Work:
         env, slots, u = _packed(self.stage, self.lane, us, leaves, self.given)
         frame, u, _ = self.apply(env, slots, u, self.sums, self.compiled)
         _unpack(self.stage, leaves, frame, u, list(self.shared))
+        if self.stage.last:
+            return us  # nobody reads them
         pieces = u.split([leaf.real(leaf.param).numel() for leaf in leaves])
         return [leaf.unflat(piece) for leaf, piece in zip(leaves, pieces, strict=True)]
 
     def alone(self, leaf: Leaf, u: Tensor) -> Tensor:
         """One tensor: flat in memory order for the compiler, as it is without."""
-        env = self.given.inputs(leaf, self.lane, inputs_of(self.stage))
+        env = self.given.inputs(leaf, self.lane, self.stage.inputs)
         slots = {n: leaf.read(n) for s in self.stage.steps for n in s.slots}
         u = self.given.lift(leaf, u)
         flat = self.compiled and leaf.dense and leaf.inplace
@@ -146,10 +149,14 @@ def _packed(
 ) -> tuple[dict[str, Any], dict[str, Any], Tensor]:
     """One flat tensor of many: the same element rule, one call."""
 
+    plain = all(leaf.plain for leaf in leaves)
+
     def cat(tensors: list[Tensor]) -> Tensor:
+        if plain:
+            return _flatten_dense_tensors(tensors)
         return torch.cat([leaf.flat(t) for leaf, t in zip(leaves, tensors, strict=True)])
 
-    envs = [given.inputs(leaf, lane, inputs_of(stage)) for leaf in leaves]
+    envs = [given.inputs(leaf, lane, stage.inputs) for leaf in leaves]
     env = {
         k: cat([e[k] for e in envs])
         if (isinstance(v, Tensor) and v.dim()) or k in ("param", "grad", "noise")
@@ -167,7 +174,12 @@ def _packed(
 def _unpack(stage: Stage, leaves: list[Leaf], frame: Frame, u: Tensor, shared: list[str]) -> None:
     sizes = [leaf.real(leaf.param).numel() for leaf in leaves]
 
+    plain = all(leaf.plain for leaf in leaves)
+
     def write(whole: Tensor, targets: list[Tensor]) -> None:
+        if plain:
+            torch._foreach_copy_(targets, _unflatten_dense_tensors(whole, targets))
+            return
         pieces = [leaf.unflat(p) for leaf, p in zip(leaves, whole.split(sizes), strict=True)]
         torch._foreach_copy_(targets, pieces)
 

@@ -27,6 +27,8 @@ class Leaf:
         "inplace",
         "given_grad",
         "dense",
+        "plain",
+        "dtype",
         "numel",
         "role",
         "probes",
@@ -40,6 +42,8 @@ class Leaf:
         self.inplace, self.given_grad, self.role = inplace, grad, role
         self.probes: dict[str, Any] = {}  # diagnostics: there only while metrics are on, never saved
         self.dense = is_dense(param)
+        self.plain = param.is_contiguous() and not param.is_complex()  # flat is reshape(-1)
+        self.dtype = compute_dtype(leaf_dtype(self))
         self.numel = param.numel()
 
     @property
@@ -77,6 +81,8 @@ class Leaf:
 
     def flat(self, tensor: Tensor) -> Tensor:
         """One-dimensional in the parameter's memory order (a view where the layouts agree, as slots' do)."""
+        if self.plain:
+            return tensor.reshape(-1)
         like = self.real(self.param)
         if like.is_contiguous():
             return tensor.reshape(-1)
@@ -85,6 +91,8 @@ class Leaf:
         return tensor.as_strided((tensor.numel(),), (1,))
 
     def unflat(self, flat: Tensor) -> Tensor:
+        if self.plain:
+            return flat.view(self.param.shape)
         like = self.real(self.param)
         if like.is_contiguous():
             return flat.view(like.shape)

@@ -107,8 +107,9 @@ class Optimizer(torch.optim.Optimizer):
     def leaves(self) -> list[list[Leaf]]:
         """The parameters with their states, by group. Who replaces an entry of ``state`` (ZeroRedundancyOptimizer, a
         reset) is heard: what is missing is made anew."""
+        known = {id(p): s for p, s in self.state.items()}  # a tensor's own hash is Python
         if self._leaves is None or any(
-            self.state.get(f.param) is not f.state for g in self._leaves for f in g
+            known.get(id(f.param)) is not f.state for g in self._leaves for f in g
         ):
             self._leaves = [_leaves_of(g, self.state, self._roles) for g in self.param_groups]
             for chain, leaves in zip(self.chains(), self._leaves, strict=True):

@@ -29,7 +29,9 @@ class Pass:
 
     def lift(self, leaf: Leaf, tensor: Tensor) -> Tensor:
         """In the arithmetic's dtype; complex as pairs of reals."""
-        return leaf.real(tensor).to(arithmetic(leaf))
+        if tensor.dtype is leaf.dtype:
+            return tensor
+        return leaf.real(tensor).to(leaf.dtype)
 
     def inputs(self, leaf: Leaf, lane: Lane, names: Sequence[str] | set[str]) -> dict[str, Any]:
         """The inputs a rule asks for, of one parameter."""
@@ -54,11 +56,6 @@ class Pass:
             elif name in self.extras:
                 env[name] = self.lift(leaf, self.extras[name][leaf.name])
         return env
-
-
-def inputs_of(stage: Stage) -> set[str]:
-    """The inputs a stage asks for; the last one writes the parameter."""
-    return {i for s in stage.steps for i in s.inputs} | ({"param"} if stage.last else set())
 
 
 def shared_names(steps: Sequence[Step]) -> list[str]:

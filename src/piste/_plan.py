@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +39,12 @@ class Stage:
     steps: tuple[Step, ...]
     kind: str
     last: bool
-    key: tuple[Any, ...]  # the structure it was cut from, and which piece of it
+    key: int  # a number of its own, cheap to hash
+
+    @functools.cached_property
+    def inputs(self) -> set[str]:
+        """The inputs it asks for; the last stage writes the parameter."""
+        return {i for s in self.steps for i in s.inputs} | ({"param"} if self.last else set())
 
     @property
     def sums(self) -> Step | None:
@@ -46,7 +52,10 @@ class Stage:
         return self.steps[0] if self.steps[0].tree_sums else None
 
 
-@functools.lru_cache(maxsize=4096)
+_count = itertools.count()
+
+
+@functools.cache
 def plan(structure: tuple[Any, ...], primes: bool = False) -> tuple[Stage, ...]:
     """The stages of a structure, made once. ``primes``: those of step 0, which set it up and write no weights."""
     cut: list[tuple[str, list[Step]]] = []
@@ -60,7 +69,7 @@ def plan(structure: tuple[Any, ...], primes: bool = False) -> tuple[Stage, ...]:
             cut.append((kind, []))
         cut[-1][1].append(step)
     end = None if primes else len(cut) - 1
-    return tuple(Stage(tuple(s), k, i == end, (structure, primes, i)) for i, (k, s) in enumerate(cut))
+    return tuple(Stage(tuple(s), k, i == end, next(_count)) for i, (k, s) in enumerate(cut))
 
 
 @dataclass

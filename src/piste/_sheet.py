@@ -10,7 +10,7 @@ from torch import Tensor
 
 from . import _sharding as sharding
 from ._leaf import Leaf
-from ._pass import Pass, cast, finish, inputs_of, shared_names
+from ._pass import Pass, cast, finish, shared_names
 from ._program import Frame, run
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def run_sheet(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dic
 def _sheets(stage: Stage, lane: Lane, leaf: Leaf, u: Tensor, given: Pass) -> list[_Sheet]:
     seen = leaf.matrices(sharding.whole(given.lift(leaf, u)))
     envs: dict[str, Any] = {}
-    for name, value in given.inputs(leaf, lane, inputs_of(stage)).items():
+    for name, value in given.inputs(leaf, lane, stage.inputs).items():
         envs[name] = leaf.matrices(value) if isinstance(value, Tensor) and name != "loss" else value
     several = len(seen) > 1
     slots: list[dict[str, Any]] = [{} for _ in seen]
