@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from tiny import assert_same, make, refused, snapshot, tiny, train, weights, words
 from torch import nn
 
 import piste
+from tiny import assert_same, make, refused, snapshot, tiny, train, weights, words
 
 CLOSURE_NEEDED = [e.name for e in piste.registry("optimizer") if "closure" in e.needs]
 
@@ -112,7 +112,11 @@ def bad_parameters():
         "a set": ({x}, TypeError, ["set", "order", "list"]),
         "a module in a list": ([nn.Linear(2, 2)], TypeError, ["'param_0' is a Linear", "model.parameters()"]),
         "an empty tensor": ([nn.Parameter(torch.ones(0, 3))], ValueError, ["'param_0' is empty", "(0, 3)"]),
-        "an integer tensor": ([("ids", torch.arange(3))], ValueError, ["'ids'", "torch.int64", "floating-point"]),
+        "an integer tensor": (
+            [("ids", torch.arange(3))],
+            ValueError,
+            ["'ids'", "torch.int64", "floating-point"],
+        ),
         "a computed tensor": ([("double", x * 2)], ValueError, ["'double' is not a leaf", "computed from"]),
         "a lazy module": (nn.LazyLinear(3), ValueError, ["'weight' has no shape yet", "one batch"]),
         "a parameter twice": ([("a", x), ("b", x)], ValueError, ["'b' was given twice", "'a'"]),
@@ -145,7 +149,11 @@ def bad_parameters():
             KeyError,
             ["'Lyon'", "did you mean 'Lion'?"],
         ),
-        "groups and tensors": ([{"params": [x]}, x], TypeError, ["groups and a Parameter", "all of them groups"]),
+        "groups and tensors": (
+            [{"params": [x]}, x],
+            TypeError,
+            ["groups and a Parameter", "all of them groups"],
+        ),
     }
 
 
@@ -157,7 +165,11 @@ def test_parameters(case):
 
 LATE = {
     "twice": (lambda m: [m.inner.weight], ValueError, ["was given twice", "'inner.weight'"]),
-    "a taken name": (lambda m: [("inner.weight", nn.Parameter(torch.ones(2)))], ValueError, ["named 'inner.weight'"]),
+    "a taken name": (
+        lambda m: [("inner.weight", nn.Parameter(torch.ones(2)))],
+        ValueError,
+        ["named 'inner.weight'"],
+    ),
     "an integer": (lambda m: [torch.arange(3)], ValueError, ["torch.int64"]),
     "a computed one": (lambda m: [m.inner.weight * 2], ValueError, ["not a leaf"]),
     "one good, one bad": (
@@ -221,7 +233,13 @@ def test_a_method_that_evaluates_the_loss_needs_a_closure(name):
 def test_a_closure_that_forgets_to_return_the_loss():
     model = tiny()
     opt = make(CLOSURE_NEEDED[0], model)
-    refused(opt, lambda: opt.step(lambda: model.loss(words()).backward()), ValueError, "returned None", "return the loss")
+    refused(
+        opt,
+        lambda: opt.step(lambda: model.loss(words()).backward()),
+        ValueError,
+        "returned None",
+        "return the loss",
+    )
 
 
 @pytest.mark.parametrize("name", ["AdamW", "Muon", "SOAP", *CLOSURE_NEEDED])
@@ -277,7 +295,11 @@ def test_chains_are_checked_when_they_are_built():
     adam = scale_by_adam(0.9, 0.99, 1e-8)
     says(ValueError, "exp_avg, exp_avg_sq", "drop one", act=lambda: piste.chain(adam, adam, descend(0.1)))
     says(
-        ValueError, "scale_by_adam", "misplaced after descend", "order is", act=lambda: piste.chain(descend(0.1), adam)
+        ValueError,
+        "scale_by_adam",
+        "misplaced after descend",
+        "order is",
+        act=lambda: piste.chain(descend(0.1), adam),
     )
     says(ValueError, "at most one", "descend, descend", act=lambda: piste.chain(descend(0.1), descend(0.1)))
     says(TypeError, "call it with its hyperparameters", act=lambda: piste.chain(descend))
@@ -289,7 +311,10 @@ def test_chains_are_checked_when_they_are_built():
         return u / hvp.abs()
 
     says(
-        ValueError, "newton_of_a_sketch needs 'hvp'", "no oracle", act=lambda: piste.chain(newton_of_a_sketch(), adam)
+        ValueError,
+        "newton_of_a_sketch needs 'hvp'",
+        "no oracle",
+        act=lambda: piste.chain(newton_of_a_sketch(), adam),
     )
 
 

@@ -7,10 +7,10 @@ import io
 
 import pytest
 import torch
-from tiny import assert_same, every_optimizer, make, refused, snapshot, tiny, train, weights
 from torch import Tensor, nn
 
 import piste
+from tiny import assert_same, every_optimizer, make, refused, snapshot, tiny, train, weights
 
 
 def through_a_file(state_dict):
@@ -98,7 +98,11 @@ def test_parameters_are_matched_by_name_in_any_order(name):
     if name == "AdamW":
         other = piste.AdamW(reversed(list(twin.named_parameters())))
     else:
-        hidden = [n for n, _ in twin.named_parameters() if n.split(".")[0] in ("inner", "spare", "outer") and "weight" in n]
+        hidden = [
+            n
+            for n, _ in twin.named_parameters()
+            if n.split(".")[0] in ("inner", "spare", "outer") and "weight" in n
+        ]
         named = dict(twin.named_parameters())
         rest = [(n, p) for n, p in reversed(named.items()) if n not in hidden]
         other = piste.Muon(
@@ -186,8 +190,14 @@ MISFITS = {
         ["inner.bias.exp_avg", "shape (3,)", "(8,)"],
     ),
     "a missing slot": (lambda s: s["state"][2].pop("exp_avg_sq"), ["inner.bias", "missing exp_avg_sq"]),
-    "an unknown slot": (lambda s: s["state"][2].update(extra=torch.zeros(8)), ["inner.bias", "unknown extra"]),
-    "a slot of the wrong kind": (lambda s: s["state"][2].update(exp_avg="zeros"), ["inner.bias.exp_avg", "str"]),
+    "an unknown slot": (
+        lambda s: s["state"][2].update(extra=torch.zeros(8)),
+        ["inner.bias", "unknown extra"],
+    ),
+    "a slot of the wrong kind": (
+        lambda s: s["state"][2].update(exp_avg="zeros"),
+        ["inner.bias.exp_avg", "str"],
+    ),
     "a broken step": (lambda s: s["state"][10].update(step="three"), ["head.bias.step", "three"]),
     "a missing parameter": (
         lambda s: (s["param_groups"][0]["params"].pop(), s["param_groups"][0]["param_names"].pop()),
@@ -220,7 +230,9 @@ def test_a_state_dict_that_does_not_fit_changes_nothing(misfit):
 def test_a_matrix_optimizer_s_file_does_not_fit_another_routing():
     model = tiny()
     opt, lion = piste.Muon(model), piste.Lion(tiny())
-    refused(opt, lambda: opt.load_state_dict(lion.state_dict()), ValueError, "saved by Lion", "nothing was loaded")
+    refused(
+        opt, lambda: opt.load_state_dict(lion.state_dict()), ValueError, "saved by Lion", "nothing was loaded"
+    )
 
 
 def test_distributed_checkpointing_reads_and_writes_it():

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from tiny import assert_same, make, snapshot, tiny, weights, words
 from torch import Tensor, nn
 
 import piste
 from piste.oracles.sam import sam
 from piste.searches import armijo
 from piste.transforms.decay import descend
+from tiny import assert_same, make, snapshot, tiny, weights, words
 
 
 @piste.optimizer

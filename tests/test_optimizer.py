@@ -10,10 +10,10 @@ import weakref
 
 import pytest
 import torch
-from tiny import OPTIMIZERS, assert_same, every_optimizer, make, snapshot, tiny, train, weights, words
 from torch import nn
 
 import piste
+from tiny import OPTIMIZERS, assert_same, every_optimizer, make, snapshot, tiny, train, weights, words
 
 
 @every_optimizer
@@ -23,7 +23,7 @@ def test_it_is_a_torch_optimizer_with_its_factory_s_signature(name):
     assert isinstance(opt, torch.optim.Optimizer)
     assert type(opt).__name__ == name == type(opt).factory.name
     parameters = inspect.signature(type(opt)).parameters
-    assert list(parameters)[0] == "params"
+    assert next(iter(parameters)) == "params"
     assert parameters["lr"].default == type(opt).factory.defaults["lr"]
     assert [k for k in parameters if k in type(opt).factory.defaults] == list(type(opt).factory.defaults)
     assert all("lr" in g for g in opt.param_groups)
@@ -132,7 +132,9 @@ def test_step_hooks_run_around_the_step_and_may_change_its_arguments():
     model, seen = tiny(), []
     opt = piste.AdamW(model)
     opt.register_step_pre_hook(lambda o, args, kwargs: seen.append(("pre", o.state[model.head.bias]["step"])))
-    opt.register_step_post_hook(lambda o, args, kwargs: seen.append(("post", o.state[model.head.bias]["step"])))
+    opt.register_step_post_hook(
+        lambda o, args, kwargs: seen.append(("post", o.state[model.head.bias]["step"]))
+    )
     train(model, opt, 2)
     assert seen == [("pre", 0), ("post", 1), ("pre", 1), ("post", 2)]
 
@@ -166,84 +168,6 @@ def test_state_dict_hooks_run_and_may_replace_the_dict():
     assert opt.param_groups[0]["lr"] == 0.5 and saved["param_groups"][0]["lr"] == 0.1
 
 
-# groups -------------------------------------------------------------------------------------------------------------
-
-
-def test_groups_of_bare_parameters_as_torch_takes_them():
-    model, twin = tiny(dtype=torch.float64), tiny(dtype=torch.float64)
-
-    def groups(m):
-        decay = [p for p in m.parameters() if p.dim() > 1]
-        rest = [p for p in m.parameters() if p.dim() <= 1]
-        return [
-            {"params": iter(decay), "weight_decay": 0.3, "name": "decayed"},
-            {"params": rest, "weight_decay": 0.0, "lr": 2e-2},
-            {"params": []},
-        ]
-
-    opt, theirs = piste.AdamW(groups(model), lr=1e-2), torch.optim.AdamW(groups(twin), lr=1e-2)
-    for mine, other in zip(opt.param_groups, theirs.param_groups, strict=True):
-        for key in ("lr", "betas", "eps", "weight_decay"):
-            assert mine[key] == other[key], key
-        assert mine.get("name") == other.get("name")
-    train(model, opt, 5), train(twin, theirs, 5)
-    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
-        torch.testing.assert_close(p, q, rtol=1e-12, atol=1e-12)
-
-
-def test_the_caller_s_groups_and_tensors_are_not_written():
-    model, lr = tiny(), torch.tensor(0.1, dtype=torch.float64)
-    mine = {"params": [model.head.weight], "weight_decay": 0.5, "lr": lr}
-    opt = piste.AdamW([mine, {"params": [model.head.bias]}], lr=lr)
-    assert mine == {"params": [model.head.weight], "weight_decay": 0.5, "lr": lr}
-    torch.optim.lr_scheduler.ExponentialLR(opt, 0.5)
-    for g in opt.param_groups:
-        g["lr"].mul_(0.5)
-    assert lr == 0.1 and [float(g["lr"]) for g in opt.param_groups] == [0.05, 0.05]  # nor by each other
-
-
-@pytest.mark.parametrize("name", ["AdamW", "Muon"])
-def test_add_param_group_takes_late_parameters(name):
-    model, more = tiny(), nn.Linear(8, 8)
-    opt = make(name, model)
-    train(model, opt, 2)
-    steps = {n: opt.state[p]["step"] for n, p in model.named_parameters()}
-    opt.add_param_group({"params": more.bias, "lr": 0.5})
-    opt.add_param_group({"params": [("late.weight", more.weight)], "optimizer": "AdamW", "weight_decay": 0.25})
-    bias, weight = opt.param_groups[-2:]
-    assert (bias["optimizer"], weight["optimizer"]) == ("AdamW", "AdamW")
-    assert weight["param_names"] == ["late.weight"] and weight["weight_decay"] == 0.25
-    assert len(bias["param_names"]) == 1  # torch refuses unnamed groups beside named ones
-    assert bias["lr"] == (0.5 if name == "AdamW" else 3e-4)  # Muon's own lr is not the rest's
-    more(torch.randn(3, 8)).sum().backward()
-    before = weights(more)
-    opt.step()
-    for n, p in more.named_parameters():
-        assert not torch.equal(before[n], p) and opt.state[p]["step"] == 1
-    after = {n: opt.state[p]["step"] for n, p in model.named_parameters()}
-    assert after == {n: s + ("spare" not in n) for n, s in steps.items()}
-    again = make(name, model)
-    again.add_param_group({"params": more.bias})
-    again.add_param_group({"params": [("late.weight", more.weight)], "optimizer": "AdamW"})
-    again.load_state_dict(opt.state_dict())
-    assert_same(snapshot(opt)[2], snapshot(again)[2])
-
-
-def test_late_bare_matrices_go_to_the_matrix_chain_with_one_warning():
-    model, more = tiny(), nn.Linear(8, 8)
-    opt = piste.Muon(model)
-    with pytest.warns(UserWarning, match="pass the module") as caught:
-        opt.add_param_group({"params": list(more.parameters()), "lr": 0.5})
-    assert len(caught) == 1
-    assert [(g["optimizer"], g["lr"]) for g in opt.param_groups[-2:]] == [("Muon", 0.5), ("AdamW", 3e-4)]
-
-
-def test_rest_takes_late_parameters_with_the_user_s_numbers():
-    opt = piste.Muon(tiny(), rest=piste.AdamW.group(lr=7e-4, betas=(0.8, 0.9)))
-    opt.add_param_group({"params": [nn.Parameter(torch.ones(3))]})
-    assert opt.param_groups[-1]["lr"] == 7e-4 and opt.param_groups[-1]["betas"] == (0.8, 0.9)
-
-
 # copies -------------------------------------------------------------------------------------------------------------
 
 
@@ -257,7 +181,9 @@ def test_copies_continue_alike_and_apart(name, how):
     opt.metrics(on=True)
     torch.optim.lr_scheduler.StepLR(opt, 1)  # wraps opt.step
     wrapped = weakref.ref(opt)
-    twin, other = copy.deepcopy((model, opt)) if how == "deepcopy" else pickle.loads(pickle.dumps((model, opt)))
+    twin, other = (
+        copy.deepcopy((model, opt)) if how == "deepcopy" else pickle.loads(pickle.dumps((model, opt)))
+    )
     assert type(other) is type(opt) and set(other.state) == set(twin.parameters())
     assert_same(snapshot(opt), snapshot(other))
     before = snapshot(opt)

@@ -55,9 +55,9 @@ def make(name: str, model: Any, **hyper: Any) -> piste.Optimizer:
 
 def train(model: Tiny, opt: torch.optim.Optimizer, steps: int, start: int = 0) -> None:
     """Steps on batches numbered from ``start``, with a closure, which every optimizer accepts."""
-    for i in range(start, start + steps):
+    for x in map(words, range(start, start + steps)):
 
-        def closure(x: Tensor = words(i)) -> Tensor:
+        def closure(x: Tensor = x) -> Tensor:
             opt.zero_grad()
             loss = model.loss(x)
             loss.backward()

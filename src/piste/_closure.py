@@ -87,12 +87,15 @@ def closure(
 
         opt.step(piste.closure(lambda batch: loss_fn(model(batch.x), batch.y), micro_batches, model))
 
-    ``forward``: a micro-batch to its mean loss. ``module``: whose gradients are reset, unscaled and, under DDP,
-    synchronised with the last micro-batch only (may be left out where ``forward`` is a module). ``sizes``: nᵢ, where
-    the micro-batches differ in size. ``autocast``: a dtype to run ``forward`` in. ``scaler``: a ``torch.amp.GradScaler``,
-    whose own ``step`` refuses closures: here the loss is scaled, the gradients are unscaled, the scale is updated once
-    per step, and a step that overflowed is left out and counted (``opt.skipped_steps``). ``freeze_norms``: only the
-    first evaluation of a step moves BatchNorm's running statistics.
+    - ``forward``: a micro-batch to its mean loss.
+    - ``module``: whose gradients are reset, unscaled and, under DDP, synchronised with the last micro-batch only (may
+      be left out where ``forward`` is a module).
+    - ``sizes``: nᵢ, where the micro-batches differ in size.
+    - ``autocast``: a dtype to run ``forward`` in.
+    - ``scaler``: a ``torch.amp.GradScaler``, whose own ``step`` refuses closures. Here the loss is scaled, the
+      gradients are unscaled, the scale is updated once per step, and a step that overflowed is left out and counted
+      (``opt.skipped_steps``).
+    - ``freeze_norms``: only the first evaluation of a step moves BatchNorm's running statistics.
 
     Errors: ValueError without a batch; TypeError without a module.
     """

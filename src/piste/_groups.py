@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ._factory import BOOKKEEPING, NOTES, Factory
-from ._registry import get
-from ._routing import Role, refuse_flattened, route, route_bare
+from ._registry import get, unknown
+from ._routing import MATRIX_ROLES, ROLES, Role, refuse_flattened, route, route_bare
 
 Named = list[tuple[str, Tensor]]
 
@@ -115,7 +115,7 @@ def complete(
     rest: Mapping[str, Any] | None,
     at: int = 0,
 ) -> list[dict[str, Any]]:
-    """A user's own group. One that names its optimizer is taken at its word, else it is routed by shape."""
+    """A user's own group. One that names its optimizer, role or view is taken at its word, else shapes decide."""
     params = group.pop("params", None)
     if params is None:
         raise ValueError(f"a param group needs 'params'; this one has {sorted(group)}")
@@ -125,10 +125,12 @@ def complete(
     if "optimizer" in group:
         theirs = factory_of(group["optimizer"])
         base = hyper if theirs.name == factory.name else {}
-        role = Role(group.get("role", ""), None, "its group says so")
-        rows = [(name, p, role, group.get("view"), "given") for name, p in pairs]
-        return _group(theirs, rows, {**base, **own}, None, **given)
-    rows = _bare(factory, pairs)
+        return _group(theirs, _said(pairs, group, "given"), {**base, **own}, None, **given)
+    if group.get("role") or group.get("view"):
+        main = not factory.matrix or group.get("view") or group["role"] in MATRIX_ROLES
+        rows = _said(pairs, group, "main" if main else "rest")
+    else:
+        rows = _bare(factory, pairs)
     if any(r[4] == "rest" for r in rows):
         # a group's own hyperparameters speak of the main optimizer; of them the rest takes what it knows, but lr
         theirs = factory_of(str(_rest(factory, rest)["optimizer"]))
@@ -137,6 +139,14 @@ def complete(
             **{k: v for k, v in own.items() if k in theirs.defaults and k != "lr"},
         }
     return _group(factory, rows, {**hyper, **own}, rest, **given)
+
+
+def _said(pairs: Named, group: Mapping[str, Any], to: str) -> list[Row]:
+    kind = group.get("role") or ""
+    if kind and kind not in ROLES:
+        raise ValueError(f"a param group has an {unknown('role', kind, ROLES)}")
+    role = Role(kind, group.get("view"), "its group says so")
+    return [(name, p, role, group.get("view"), to) for name, p in pairs]
 
 
 def _pairs(params: Any, names: Any, at: int) -> Named:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from integration.routed import LR, assert_only_hidden_matrices_are_orthogonalized, weights_of
-from tiny import assert_same, snapshot, tiny, words
 from torch.utils.data import DataLoader
 
 import piste
+from integration.routed import LR, assert_only_hidden_matrices_are_orthogonalized, weights_of
+from tiny import assert_same, snapshot, tiny, words
 
 accelerate = pytest.importorskip("accelerate")
 

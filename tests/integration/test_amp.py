@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny import assert_same, make, snapshot, tiny, words
 
 import piste
+from tiny import assert_same, make, snapshot, tiny, words
 
 NAMES = [e.name for e in piste.registry("optimizer") if e.module.startswith("piste.") and not e.needs]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch._dynamo
+
 from tiny import make, tiny, words
 
 # at a graph break the compiler itself looks at the loss's .grad
@@ -79,4 +80,6 @@ def test_the_step_is_compiled_once_however_the_rates_move():
         step(words(i))
     assert len(graphs) == warm
     ops = {str(n.target) for g in graphs for n in g.graph.nodes}
-    assert not any("lerp" in o or "adam" in o or "sqrt" in o.lower() for o in ops), ops  # the engine is not in it
+    assert not any("lerp" in o or "adam" in o or "sqrt" in o.lower() for o in ops), (
+        ops
+    )  # the engine is not in it

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import assert_same, snapshot, tiny, train
 from torch.optim import lr_scheduler
 
 import piste
+from tiny import assert_same, snapshot, tiny, train
 
 STEPS = 8
 
@@ -59,7 +59,9 @@ def test_none_is_left_out():
     assert set(SCHEDULERS) == defined
 
 
-def run(model: Any, opt: torch.optim.Optimizer, schedule: Any, steps: int = STEPS, start: int = 0) -> list[list[float]]:
+def run(
+    model: Any, opt: torch.optim.Optimizer, schedule: Any, steps: int = STEPS, start: int = 0
+) -> list[list[float]]:
     seen = []
     for i in range(start, start + steps):
         train(model, opt, 1, i)
@@ -98,8 +100,14 @@ def test_it_drives_muon_and_its_rest_in_proportion(name):
         if g["optimizer"] == "AdamW":  # a scheduler's `momentum` is no hyperparameter of the rest's
             assert "momentum" not in factory.defaults and "momentum" not in repr(opt.chains()[-1])
         for key, value in factory.defaults.items():
-            moved = ("lr", "momentum") if name in ("OneCycleLR", "CyclicLR") and g["optimizer"] == "Muon" else ("lr",)
-            assert key in moved or g[key] == (value if g["optimizer"] == "Muon" else piste.Muon.factory.rest()[key])
+            moved = (
+                ("lr", "momentum")
+                if name in ("OneCycleLR", "CyclicLR") and g["optimizer"] == "Muon"
+                else ("lr",)
+            )
+            assert key in moved or g[key] == (
+                value if g["optimizer"] == "Muon" else piste.Muon.factory.rest()[key]
+            )
         assert chain.split("(")[0] == "chain"
 
 

@@ -6,10 +6,10 @@ import os
 
 import pytest
 import torch
-from integration.routed import LR, assert_only_hidden_matrices_are_orthogonalized, weights_of
 from torch.utils.data import Dataset
 
 import piste
+from integration.routed import LR, assert_only_hidden_matrices_are_orthogonalized, weights_of
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TRANSFORMERS_VERBOSITY="error")
 transformers = pytest.importorskip("transformers")

@@ -7,10 +7,10 @@ import copy
 import pytest
 import torch
 import torch.distributed as dist
-from tiny import tiny, train
 from torch.distributed.optim import ZeroRedundancyOptimizer
 
 import piste
+from tiny import tiny, train
 
 
 @pytest.fixture
