@@ -79,25 +79,32 @@ class Kernel:
 
     def __call__(self, tensors: Sequence[Tensor], prepared: Prepared) -> list[Tensor]:
         length = next(t.numel() for t in tensors if t.dim())
-        whole = length - length % BLOCK
-        if whole < 2 * BLOCK:  # the compiler takes sizes 0 and 1 for constants
+        rows = length - length % BLOCK
+        if not whole(rows):
             return self._eager(tensors, prepared)
-        if whole == length:
-            rows = [t.view(-1, BLOCK) if t.dim() else t for t in tensors]
-        else:
-            rows = [t[:whole].view(-1, BLOCK) if t.dim() else t for t in tensors]
-        results = self._run([*rows, *prepared.derived])
+        results = self.run(
+            tensors if rows == length else [t[:rows] if t.dim() else t for t in tensors], prepared
+        )
         flat = [r.view(-1) if r.dim() else r for r in results]
-        if whole == length:
+        if rows == length:
             return flat
-        rest = self._eager([t[whole:] if t.dim() else t for t in tensors], prepared)
+        rest = self._eager([t[rows:] if t.dim() else t for t in tensors], prepared)
         return [torch.cat([a, b]) if a.dim() else a for a, b in zip(flat, rest, strict=True)]
+
+    def run(self, tensors: Sequence[Tensor], prepared: Prepared) -> list[Tensor]:
+        """The kernel itself, on contiguous tensors of :func:`whole` length."""
+        return self._run([*(t.view(-1, BLOCK) if t.dim() else t for t in tensors), *prepared.derived])
 
     def _eager(self, tensors: Sequence[Tensor], prepared: Prepared) -> list[Tensor]:
         writes, results = self._pure(tensors, prepared.numbers)
         for place, value in writes.items():
             tensors[place].copy_(value)
         return results
+
+
+def whole(length: int) -> bool:
+    """Whether tensors of this length need no remainder."""
+    return length % BLOCK == 0 and length >= 2 * BLOCK  # the compiler takes sizes 0 and 1 for constants
 
 
 @dataclass(frozen=True)
