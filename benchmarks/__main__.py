@@ -64,7 +64,11 @@ def _options() -> argparse.Namespace:
 
 def _in_fresh_processes(options: argparse.Namespace) -> list[str]:
     """Everyone whose first step is asked about: all rules that see single elements, and torch's own beside them."""
-    mine = [e.name for e in piste.registry() if e.kind == "optimizer" and not e.needs and measure.by_element(e.name)]
+    mine = [
+        e.name
+        for e in piste.registry()
+        if e.kind == "optimizer" and not e.needs and measure.by_element(e.name)
+    ]
     beside = [c.name for c in measure.everyone(options.peers)["gpt"] if c.library != "piste"]
     return [*(f"{name} · piste" for name in mine), *beside]
 

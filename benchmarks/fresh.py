@@ -6,6 +6,7 @@ process starts; each prints one JSON line.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import resource
@@ -23,7 +24,12 @@ def start(*arguments: str, threads: int, limit: float = 300) -> dict[str, Any]:
     """Run this module in a fresh process with an empty compiler cache; what it prints, or {"failed": last line}."""
     with tempfile.TemporaryDirectory() as cache:
         # TMPDIR too: Inductor keeps its precompiled headers there, whatever its cache folder
-        env = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache, "TMPDIR": cache, "OMP_NUM_THREADS": str(threads)}
+        env = {
+            **os.environ,
+            "TORCHINDUCTOR_CACHE_DIR": cache,
+            "TMPDIR": cache,
+            "OMP_NUM_THREADS": str(threads),
+        }
         command = [sys.executable, "-m", "benchmarks.fresh", *arguments]
         try:
             done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=limit)
@@ -58,7 +64,7 @@ def first_steps(name: str, workload: str) -> dict[str, Any]:
         optimizer.step()
         tensors.give()
         clock.append(perf_counter())
-    made, *steps = (b - a for a, b in zip(clock, clock[1:], strict=False))
+    made, *steps = (b - a for a, b in itertools.pairwise(clock))
     graphs = []
     if candidate.library == "piste":
         from piste import _compile

@@ -33,7 +33,11 @@ def _cpu_model() -> str:
     if info.exists():
         facts = dict(line.split(":", 1) for line in info.read_text().splitlines() if ":" in line)
         facts = {k.strip(): v.strip() for k, v in facts.items()}
-        best = [isa for isa in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if isa in facts.get("flags", "").split()]
+        best = [
+            isa
+            for isa in ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+            if isa in facts.get("flags", "").split()
+        ]
         return f"{facts.get('model name', platform.machine())}{' (' + best[-1] + ')' if best else ''}"
     return platform.processor() or platform.machine()
 
@@ -52,8 +56,12 @@ def matmul_rates(rounds: int = 25) -> dict[str, float]:
     for shape in hidden().values():
         m, n = sorted(shape)
         kinds = ((m, n, m), (m, m, m), (m, m, n))
-        runs[f"{m} x {n}"] = [(torch.randn(i, j).bfloat16(), torch.randn(j, k).bfloat16()) for i, j, k in kinds]
-    seconds = in_turns({k: lambda pairs=v: [torch.mm(a, b) for a, b in pairs] for k, v in runs.items()}, rounds)
+        runs[f"{m} x {n}"] = [
+            (torch.randn(i, j).bfloat16(), torch.randn(j, k).bfloat16()) for i, j, k in kinds
+        ]
+    seconds = in_turns(
+        {k: lambda pairs=v: [torch.mm(a, b) for a, b in pairs] for k, v in runs.items()}, rounds
+    )
     return {
         k: sum(2 * a.shape[0] * a.shape[1] * b.shape[1] for a, b in pairs) / statistics.median(seconds[k][2:])
         for k, pairs in runs.items()

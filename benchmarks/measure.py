@@ -37,7 +37,9 @@ def steps(who: list[Candidate], workload: str, rounds: int, say: Say, repeat: in
     return {
         **tensors.described,
         "times": {name: Times.of(s).json() for name, s in seconds.items()},
-        "ratios": {name: ratio(s, seconds[base]) for name, s in seconds.items() for base in [_base(name, seconds)]},
+        "ratios": {
+            name: ratio(s, seconds[base]) for name, s in seconds.items() for base in [_base(name, seconds)]
+        },
         "failed": failed,
     }
 

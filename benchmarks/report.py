@@ -62,7 +62,8 @@ def _ratio(what: str, steps: dict[str, Any], name: str, limit: float) -> Row:
 def plain(rows: list[Row]) -> str:
     """For a terminal."""
     return "\n".join(
-        f"{r.verdict.strip('*'):13}{_number(r.seen):>8} of {r.limit:g} {r.unit:3} {r.what} {r.spread}" for r in rows
+        f"{r.verdict.strip('*'):13}{_number(r.seen):>8} of {r.limit:g} {r.unit:3} {r.what} {r.spread}"
+        for r in rows
     )
 
 
@@ -74,7 +75,9 @@ def write_tables(found: dict[str, Any], rows: list[Row], page: Path) -> None:
     """Put the tables between the page's two marks."""
     text = page.read_text()
     if BEGIN not in text or END not in text:
-        raise ValueError(f"{page.name} lacks the marks {BEGIN!r} and {END!r} between which the tables go: put them back")
+        raise ValueError(
+            f"{page.name} lacks the marks {BEGIN!r} and {END!r} between which the tables go: put them back"
+        )
     head, rest = text.split(BEGIN, 1)
     _, tail = rest.split(END, 1)
     page.write_text(head + BEGIN + "\n\n" + tables(found, rows) + "\n" + END + tail)
@@ -89,10 +92,17 @@ def tables(found: dict[str, Any], rows: list[Row]) -> str:
         f"{min(rates):.0f}–{max(rates):.0f} Gflop/s. GPU: not measured.",
         _table(
             ["requirement", "seen", "quartiles by round", "at most", "met"],
-            [[r.what, f"{_number(r.seen)} {r.unit}", r.spread, f"{r.limit:g} {r.unit}", r.verdict] for r in rows],
+            [
+                [r.what, f"{_number(r.seen)} {r.unit}", r.spread, f"{r.limit:g} {r.unit}", r.verdict]
+                for r in rows
+            ],
         ),
     ]
-    titles = {"gpt": "GPT-like list", "tiny": "Tiny tensors", "hidden": "Hidden matrices of the GPT-like list"}
+    titles = {
+        "gpt": "GPT-like list",
+        "tiny": "Tiny tensors",
+        "hidden": "Hidden matrices of the GPT-like list",
+    }
     for workload, title in titles.items():
         parts += [f"### {title}: {_size(found['steps'][workload])}", _steps(found, workload)]
     parts += ["### First steps in a fresh process, cold compiler cache", _first(found)]
@@ -108,7 +118,9 @@ def _steps(found: dict[str, Any], workload: str) -> str:
     rows = []
     for name, t in steps["times"].items():
         ms = [t[k] * 1e3 for k in ("median", "q1", "q3")]
-        rows.append([name, f"{ms[0]:.3g}", f"{ms[1]:.3g}–{ms[2]:.3g}", f"{steps['ratios'][name]['value']:.2f}"])
+        rows.append(
+            [name, f"{ms[0]:.3g}", f"{ms[1]:.3g}–{ms[2]:.3g}", f"{steps['ratios'][name]['value']:.2f}"]
+        )
     rows += [[name, "failed", why.replace("|", "/"), ""] for name, why in steps["failed"].items()]
     return _table(["optimizer", "step, ms (median)", "quartiles", "× yardstick"], rows)
 
