@@ -22,10 +22,10 @@ from torch import Tensor
 def eigenbasis(a: Tensor) -> Tensor:
     """Orthonormal eigenvectors of each symmetric matrix as columns, the largest eigenvalue first.
 
-    Signs, and the choice inside an eigenspace, are the decomposition's own.
+    Signs, and the choice inside an eigenspace, are the decomposition's own. In float64: in float32 LAPACK fails to
+    converge on the statistics of an embedding, most rows of which are zero.
     """
-    wide = torch.promote_types(a.dtype, torch.float32)
-    return torch.linalg.eigh(a.to(wide)).eigenvectors.flip(-1).to(a.dtype)
+    return torch.linalg.eigh(a.double()).eigenvectors.flip(-1).to(a.dtype)
 
 
 def orthogonal_iteration(a: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,15 +20,15 @@ from torch import Tensor
 
 
 def inverse_root(a: Tensor, p: float, eps: float = 0.0) -> Tensor:
-    """`(a + eps I)^(-1/p)` by eigendecomposition, in at least float32.
+    """`(a + eps I)^(-1/p)` by eigendecomposition, in float64 (float32 may not converge where rows are zero).
 
     Eigenvalues below the rounding error of the largest one have no digits left, not even a sign: they are
     raised to it, so that a singular `a` gives a finite (if large) root. With `a = 0`, `eps` must be positive.
     """
-    wide = torch.promote_types(a.dtype, torch.float32)
-    values, vectors = torch.linalg.eigh(a.to(wide))
+    values, vectors = torch.linalg.eigh(a.double())
     values = values + eps
-    floor = torch.finfo(wide).eps * values[..., -1:]
+    # what is below the rounding of the matrix as it was given has no digits
+    floor = torch.finfo(torch.promote_types(a.dtype, torch.float32)).eps * values[..., -1:]
     root = torch.maximum(values, floor) ** (-1 / p)
     return (vectors * root.unsqueeze(-2) @ vectors.mT).to(a.dtype)
 
