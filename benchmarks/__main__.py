@@ -39,7 +39,7 @@ def main() -> None:
     }
     found["overhead"] = measure.overhead(2 * rounds)
     found["imports"] = measure.imports(3 if options.quick else 7, say)
-    times = 1 if options.quick else 3
+    times = 1  # seconds of compiling each: the scatter is small beside them
     found["first"] = {
         "gpt": measure.first_steps(_in_fresh_processes(options), "gpt", times, say),
         "hidden": measure.first_steps(["Muon · piste", "Muon · torch"], "hidden", times, say),
