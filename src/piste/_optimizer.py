@@ -162,7 +162,9 @@ class Optimizer(torch.optim.Optimizer):
         if guard is not None and not self._finite(gradients, guard):
             return loss
         lanes, started = [], []
-        for chain, leaves, group in zip(chains, self.leaves(), self.param_groups, strict=True):
+        # a closure may have thawed parameters or replaced state
+        groups = multipass.groups if closure is None else self.leaves()
+        for chain, leaves, group in zip(chains, groups, self.param_groups, strict=True):
             if not group.get("active", True):
                 continue
             live: dict[int, list[Leaf]] = {}

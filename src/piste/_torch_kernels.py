@@ -23,7 +23,7 @@ def run(stage: Stage, lane: Lane, us: list[Tensor]) -> bool:
         return False
     if any(isinstance(x, Tensor) for x in lane.numbers):
         return False
-    params = [leaf.param.detach() for leaf in lane.leaves]
+    params = [leaf.param for leaf in lane.leaves]  # a step runs under no_grad
     first = params[0]
     if first.dtype not in (torch.float32, torch.float64) or first.device.type not in ("cpu", "cuda"):
         return False

@@ -29,6 +29,7 @@ class Multipass:
         self.evaluate = (
             Evaluate([leaf.param for leaf in leaves], closure) if multi and closure is not None else None
         )
+        self.groups: list[list[Leaf]] = []
         self.loss: Any = None
         self.grads: list[Tensor | None] = []
         self.extras: dict[str, Any] = {}
@@ -49,8 +50,12 @@ class Multipass:
             raise ValueError(f"{optimizer.factory.name} evaluates the loss itself ({who}): call step(closure) with a "
                              "closure that computes the loss, calls backward and returns the loss "
                              "(piste.closure makes one)")  # fmt: skip
-        leaves = [leaf for group in optimizer.leaves() for leaf in group]
-        return cls(leaves, oracles[0] if oracles else None, multi, closure)
+        groups = optimizer.leaves()
+        made = cls(
+            [leaf for group in groups for leaf in group], oracles[0] if oracles else None, multi, closure
+        )
+        made.groups = groups
+        return made
 
     def gradients(self) -> tuple[Any, dict[str, Tensor]]:
         """(the loss or None, the gradients by parameter name)."""
