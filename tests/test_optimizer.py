@@ -125,6 +125,44 @@ def test_state_follows_the_weights_to_where_they_are_at_the_first_step():
         assert late.state[p]["exp_avg"].stride() == p.stride()
 
 
+@every_optimizer
+def test_state_follows_weights_that_are_cast_in_the_middle_of_a_run(name):
+    model = tiny()
+    opt = make(name, model)
+    train(model, opt, 2)
+    twin = copy.deepcopy(model).double()
+    other = make(name, twin)
+    other.load_state_dict(opt.state_dict())
+    model.double()
+    train(model, opt, 3, start=2)
+    train(twin, other, 3, start=2)
+    assert_same(weights(model), weights(twin))
+    for leaf in (leaf for leaves in opt.leaves() for leaf in leaves):
+        for key, value in leaf.state.items():
+            if isinstance(value, torch.Tensor) and value.numel() > 1:
+                assert value.dtype == torch.float64, f"{leaf.name}.{key}"
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_state_follows_weights_that_are_laid_out_anew_in_the_middle_of_a_run(compiled):
+    model = nn.Sequential(nn.Conv2d(4, 8, 3), nn.Conv2d(8, 16, 3))
+    twin = copy.deepcopy(model)
+    opts = [piste.Lion(m, compile=compiled) for m in (model, twin)]
+    for step in range(4):
+        if step == 2:
+            twin.to(memory_format=torch.channels_last)
+        torch.manual_seed(step)
+        for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+            p.grad = torch.randn_like(p)
+            q.grad = p.grad.clone()
+        before = [q.detach().clone() for q in twin.parameters()]
+        for opt in opts:
+            opt.step()
+        for p, q, was in zip(model.parameters(), twin.parameters(), before, strict=True):
+            assert not torch.equal(q, was)
+            torch.testing.assert_close(p, q, rtol=0, atol=0)
+
+
 # hooks --------------------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -16,6 +16,7 @@ from torch import Tensor
 from ._factory import NOTES, Factory
 from ._groups import factory_of
 from ._leaf import Leaf, make_slot, slot_shapes
+from ._storage import plain
 from ._transform import Chain, Slot
 
 if TYPE_CHECKING:
@@ -52,30 +53,41 @@ def new_states(chain: Chain, leaves: Sequence[Leaf]) -> list[dict[str, Any]]:
 
 
 def settle(chain: Chain, leaves: Iterable[Leaf]) -> None:
-    """Before a parameter's first step: its slots where the weights are *now* (the model may have moved to a device, or
-    been unfrozen, since the optimizer was made), and the copies of the weights (a checkpoint may have been loaded)."""
+    """Before a parameter's first step: the slots of what was frozen until now, and the copies of the weights (a
+    checkpoint may have been loaded into them since)."""
     for leaf in leaves:
-        if leaf.state["step"] > 0:
-            continue
         for name, (slot, shape, hyper) in _kept(chain, leaf).items():
             place(leaf, name, slot, shape, hyper)
             if slot.kind == "weights":
                 leaf.write(name, leaf.real(leaf.param.detach()))
 
 
+def follow(chain: Chain, leaves: Sequence[Leaf], states: MutableMapping[Tensor, dict[str, Any]]) -> None:
+    """Lost states are made anew; the others go where their weights are *now*, in their layout and precision."""
+    lost = [leaf for leaf in leaves if "step" not in leaf.state]
+    for leaf, state in zip(lost, new_states(chain, lost), strict=True):
+        leaf.state = states[leaf.param] = state
+    for leaf in leaves:
+        for name, (slot, shape, hyper) in _kept(chain, leaf).items():
+            if name in leaf.state:
+                place(leaf, name, slot, shape, hyper)
+
+
 def place(leaf: Leaf, name: str, slot: Slot, shape: tuple[int, ...], hyper: Mapping[str, Any]) -> Tensor:
-    """The slot in its parameter's layout and on its device, keeping what it holds."""
+    """The slot in its parameter's layout and precision and on its device, keeping what it holds."""
     held = leaf.state.get(name)
-    if held is not None and (slot.shared or _follows(held, leaf)):
+    if held is not None and (slot.shared or _follows(held, slot, leaf)):
         return held
     made = make_slot(slot, shape, hyper, leaf)
     leaf.state[name] = made if held is None else made.copy_(held)
     return leaf.state[name]
 
 
-def _follows(held: Tensor, leaf: Leaf) -> bool:
+def _follows(held: Tensor, slot: Slot, leaf: Leaf) -> bool:
     like = leaf.real(leaf.param.detach())
-    return held.device == like.device and (held.shape != like.shape or held.stride() == like.stride())
+    if held.device != like.device or held.dtype != plain.dtype(slot.kind, like.dtype):
+        return False
+    return held.shape != like.shape or held.stride() == like.stride()
 
 
 def _kept(chain: Chain, leaf: Leaf) -> Slots:

@@ -21,9 +21,9 @@ from torch import Tensor, fx
 
 PureStage = Callable[[Sequence[Tensor], Sequence[Any]], tuple[dict[int, Tensor], list[Tensor]]]
 BLOCK = (
-    1024  # flat tensors are seen as [k, BLOCK]: with a known divisor the kernel has no remainder to test for
+    16  # flat tensors are [k, BLOCK]: a length known to fill whole vectors leaves no remainder to test for
 )
-_EXAMPLE = 1000  # rows of the example tensors, the hint by which Inductor decides to use threads
+_EXAMPLE = 64000  # rows of the example tensors, the hint by which Inductor decides to use threads
 compiled_graphs: list[str] = []  # one name per graph ever compiled: tests assert that it stops growing
 
 
@@ -64,36 +64,44 @@ class Kernel:
             trace = make_fx(stage, decomposition_table=select_decomp_table(), tracing_mode="symbolic")
             graph = trace(*samples, *values)
         self._pure = pure
-        self._prologue, body, self._numbers = _hoist(graph, k)
+        self._prologue, body, self._matter = _hoist(graph, k)
+        self._last: tuple[list[float], list[Tensor]] = [], []
+        self._sized = next(i for i, s in enumerate(samples) if s.dim())
+        rows = samples[self._sized].shape[0]
         fakes = [n.meta["val"] for n in body.graph.nodes if n.op == "placeholder"]
+        with body.graph.inserting_before(next(iter(body.graph.nodes))):
+            body.graph.placeholder("rows").meta["val"] = (
+                rows  # given, so that no tensor need be seen as [k, BLOCK]
+            )
         with tracing(TracingContext(mode)):
-            self._run: Any = _inductor(body, fakes)
+            made = _inductor(body, [rows, *fakes])
+        # less what Inductor does around a call for its profiler and its autotuner
+        self._run: Any = getattr(made, "current_callable", None) or made
         compiled_graphs.append(name)
 
     def prepare(self, numbers: Sequence[Any]) -> Prepared:
-        """Today's numbers, and what follows from them alone."""
-        if not self._numbers:
-            return Prepared(numbers, [])
-        values = [torch.as_tensor(float(x), dtype=torch.float64) for x in numbers]
-        return Prepared(numbers, list(self._prologue(*values)))
+        """Today's numbers, and what follows from them alone (made anew only when one that matters has moved)."""
+        values = [float(numbers[i]) for i in self._matter]
+        if values != self._last[0]:
+            self._last = values, list(self._prologue(*torch.tensor(values, dtype=torch.float64).unbind()))
+        return Prepared(numbers, self._last[1])
 
     def __call__(self, tensors: Sequence[Tensor], prepared: Prepared) -> list[Tensor]:
-        length = next(t.numel() for t in tensors if t.dim())
+        length = tensors[self._sized].numel()
         rows = length - length % BLOCK
         if not whole(rows):
             return self._eager(tensors, prepared)
-        results = self.run(
-            tensors if rows == length else [t[:rows] if t.dim() else t for t in tensors], prepared
-        )
+        cut = tensors if rows == length else [t[:rows] if t.dim() else t for t in tensors]
+        results = self.run(rows, cut, prepared)
         flat = [r.view(-1) if r.dim() else r for r in results]
         if rows == length:
             return flat
         rest = self._eager([t[rows:] if t.dim() else t for t in tensors], prepared)
         return [torch.cat([a, b]) if a.dim() else a for a, b in zip(flat, rest, strict=True)]
 
-    def run(self, tensors: Sequence[Tensor], prepared: Prepared) -> list[Tensor]:
-        """The kernel itself, on contiguous tensors of :func:`whole` length."""
-        return self._run([*(t.view(-1, BLOCK) if t.dim() else t for t in tensors), *prepared.derived])
+    def run(self, length: int, tensors: Sequence[Tensor], prepared: Prepared) -> list[Tensor]:
+        """The kernel itself, on contiguous tensors (0-d ones aside) of one :func:`whole` length, of any shape."""
+        return self._run([length // BLOCK, *tensors, *prepared.derived])
 
     def _eager(self, tensors: Sequence[Tensor], prepared: Prepared) -> list[Tensor]:
         writes, results = self._pure(tensors, prepared.numbers)
@@ -146,8 +154,9 @@ def _inductor(body: fx.GraphModule, fakes: list[Any]) -> Any:
             return compile_fx_inner(body, fakes)
 
 
-def _hoist(graph: fx.GraphModule, tensors: int) -> tuple[fx.GraphModule, fx.GraphModule, int]:
-    """Split a trace, whose first ``tensors`` inputs are tensors and the rest numbers, into (numbers only, the rest)."""
+def _hoist(graph: fx.GraphModule, tensors: int) -> tuple[fx.GraphModule, fx.GraphModule, list[int]]:
+    """Split a trace, whose first ``tensors`` inputs are tensors and the rest numbers, into (what follows from numbers
+    alone, the rest, the places of the numbers that matter)."""
     nodes = list(graph.graph.nodes)
     places = [n for n in nodes if n.op == "placeholder"]
     scalar = set(places[tensors:])
@@ -160,9 +169,10 @@ def _hoist(graph: fx.GraphModule, tensors: int) -> tuple[fx.GraphModule, fx.Grap
             scalar.add(node)
     crossing = [n for n in nodes if n in scalar and any(u not in scalar for u in n.users)]
 
+    matter = [i for i, place in enumerate(places[tensors:]) if place.users]
     prologue, copied = fx.Graph(), {}
     for node in nodes:
-        if node in scalar:
+        if node in scalar and (node.op != "placeholder" or node.users):
             copied[node] = prologue.node_copy(node, copied.__getitem__)
     prologue.output(tuple(copied[n] for n in crossing))
 
@@ -175,4 +185,4 @@ def _hoist(graph: fx.GraphModule, tensors: int) -> tuple[fx.GraphModule, fx.Grap
     for node in nodes:
         if node.op != "placeholder" and node not in scalar:
             kept[node] = body.node_copy(node, kept.__getitem__)
-    return fx.GraphModule(graph, prologue), fx.GraphModule(graph, body), len(crossing)
+    return fx.GraphModule(graph, prologue), fx.GraphModule(graph, body), matter

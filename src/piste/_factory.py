@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import numbers
@@ -56,7 +57,10 @@ class Factory:
 
     def chain(self, **group: Any) -> Chain:
         """The chain with these hyperparameters; keys that are not its own (a scheduler's notes) are passed over."""
-        return as_chain(self.fn(**{k: _plain(group.get(k, d)) for k, d in self.defaults.items()}))
+        values = tuple([_plain(group.get(k, d)) for k, d in self.defaults.items()])
+        if all(type(v) in _PLAIN for v in values):
+            return _remembered(self.fn, tuple(self.defaults), values)
+        return as_chain(self.fn(**dict(zip(self.defaults, values, strict=True))))
 
     def checked(self, hyper: dict[str, Any], who: str, also: Iterable[str] = ()) -> dict[str, Any]:
         """All hyperparameters of a group, defaults filled in, each one checked. Errors name it and the remedy.
@@ -70,6 +74,12 @@ class Factory:
         return {
             k: checked_value(who, k, hyper.get(k, default), default) for k, default in self.defaults.items()
         }
+
+
+@functools.lru_cache(maxsize=64, typed=True)
+def _remembered(fn: Callable[..., Chain], names: tuple[str, ...], values: tuple[Any, ...]) -> Chain:
+    """A chain is asked for at every step, and its numbers often stand still."""
+    return as_chain(fn(**dict(zip(names, values, strict=True))))
 
 
 _PLAIN = (float, int, bool, tuple, str, type(None))

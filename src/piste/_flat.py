@@ -11,7 +11,7 @@ from torch import Tensor
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 from . import _compile, _torch_kernels
-from ._leaf import Leaf, arithmetic
+from ._leaf import Leaf
 from ._pass import Pass, cast, finish, shared_names
 from ._program import Frame, run, sum_key, summed
 
@@ -32,8 +32,8 @@ def run_flat(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dict
     common = shared_names(stage.steps)
     # every parameter starts from the same value of a shared scalar, which is written once, at the end
     shared = {n: leaves[0].read(n).clone() for n in common}
-    small, large = _split(stage, lane, given)
     compiled = _use_compiler(leaves, lane, given) and not _undivided(stage, leaves[0])
+    small, large = _split(stage, lane, compiled)
     work = _Work(stage, lane, given, sums, shared, compiled)
     out: list[Any] = [None] * len(leaves)
     for pack in small:
@@ -149,16 +149,22 @@ class _Way:
 
     def take(self, leaf: Leaf, u: Tensor, given: Pass) -> bool:
         """Run it if this tensor is laid out alike; says whether it did."""
-        grad = given.gradients[leaf.name]
-        like = leaf.plain and leaf.inplace and leaf.param.dtype is u.dtype is grad.dtype is self.dtype
-        like = like and u.device == self.device
-        if not like or not u.is_contiguous() or not grad.is_contiguous() or not _compile.whole(leaf.numel):
+        if not (leaf.plain and leaf.inplace and u.device == self.device and _compile.whole(leaf.numel)):
             return False
-        found = {"u": u, "param": leaf.param.detach(), "grad": grad}
-        tensors: list[Any] = [leaf.state.get(n[1]) if isinstance(n, tuple) else found[n] for n in self.names]
-        if any(t is None or t.numel() != leaf.numel or t.dtype is not self.dtype for t in tensors):
-            return False
-        self.kernel.run(tensors, self.prepared)
+        tensors: list[Any] = []
+        for name in self.names:
+            if name == "u":
+                t = u
+            elif name == "param":
+                t = leaf.param
+            elif name == "grad":
+                t = given.gradients[leaf.name]
+            else:
+                t = leaf.state.get(name[1])
+            if t is None or t.dtype is not self.dtype or not t.is_contiguous() or t.numel() != leaf.numel:
+                return False
+            tensors.append(t)
+        self.kernel.run(leaf.numel, tensors, self.prepared)
         return True
 
 
@@ -180,7 +186,7 @@ def _undivided(stage: Stage, leaf: Leaf) -> bool:
     return scalars or any(h.transform.sums for s in stage.steps for held in s.held.values() for h in held)
 
 
-def _split(stage: Stage, lane: Lane, given: Pass) -> tuple[list[list[int]], list[int]]:
+def _split(stage: Stage, lane: Lane, compiled: bool) -> tuple[list[list[int]], list[int]]:
     """Indices of the leaves: packs of small ones, and the ones run by themselves."""
     leaves = lane.leaves
     own = _undivided(stage, leaves[0]) or stage.steps[0].tensor_sums
@@ -191,10 +197,10 @@ def _split(stage: Stage, lane: Lane, given: Pass) -> tuple[list[list[int]], list
     sizes: dict[Any, int] = {}
     large: list[int] = []
     for i, leaf in enumerate(leaves):
-        if leaf.numel > PACK or not leaf.dense:
+        if leaf.numel > PACK or not leaf.dense or (compiled and _compile.whole(leaf.numel)):
             large.append(i)
             continue
-        key = (arithmetic(leaf), leaf.param.device)
+        key = (leaf.dtype, leaf.param.device)
         if key not in packs or sizes[key] + leaf.numel > PACKED:
             packs.setdefault(key, []).append([])
             sizes[key] = 0
@@ -217,13 +223,12 @@ def _packed(
             return _flatten_dense_tensors(tensors)
         return torch.cat([leaf.flat(t) for leaf, t in zip(leaves, tensors, strict=True)])
 
-    envs = [given.inputs(leaf, lane, stage.inputs) for leaf in leaves]
-    env = {
-        k: cat([e[k] for e in envs])
-        if (isinstance(v, Tensor) and v.dim()) or k in ("param", "grad", "noise")
-        else v
-        for k, v in envs[0].items()
-    }
+    env: dict[str, Any] = {}
+    for name in stage.inputs:
+        one = given.input(name, leaves[0], lane)
+        if isinstance(one, Tensor) and name != "loss":
+            one = cat([one, *(given.input(name, leaf, lane) for leaf in leaves[1:])])
+        env[name] = one
     names = [n for s in stage.steps for n, slot in s.slots.items() if not slot.shared]
     slots: dict[str, Any] = {}
     for name in names:

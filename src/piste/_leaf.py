@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -45,6 +46,15 @@ class Leaf:
         self.plain = param.is_contiguous() and not param.is_complex()  # flat is reshape(-1)
         self.dtype = compute_dtype(leaf_dtype(self))
         self.numel = param.numel()
+
+    @property
+    def where(self) -> Callable[[], int]:
+        """Tells where the weight lives: another answer means that it was moved, cast or laid out anew."""
+        try:
+            self.param.data_ptr()
+        except RuntimeError:  # a subclass without memory of its own
+            return functools.partial(id, self.param)
+        return self.param.data_ptr
 
     @property
     def grad(self) -> Tensor | None:
@@ -188,7 +198,3 @@ def forecast(chain: Chain, leaf: Leaf) -> int:
         if not slot.shared and slot.kind != "probe":
             total += plain.bytes(slot.kind, torch.Size(shape).numel(), leaf_dtype(leaf))
     return total
-
-
-def arithmetic(leaf: Leaf) -> torch.dtype:
-    return compute_dtype(leaf_dtype(leaf))

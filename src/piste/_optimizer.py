@@ -72,6 +72,8 @@ class Optimizer(torch.optim.Optimizer):
         self._roles: dict[str, tuple[str, str]] = {}  # by parameter name: its role, and how that was found
         self._metrics: _metrics.Metrics | None = None
         self._leaves: list[list[Leaf]] | None = None
+        self._wheres: list[Callable[[], int]] = []
+        self._seen: tuple[list[int], list[int]] = [], []
         self._first_lrs: list[Any] = []
         self._warned = False
 
@@ -105,17 +107,15 @@ class Optimizer(torch.optim.Optimizer):
         self._first_lrs = [float(g["lr"]) for g in self.param_groups]
 
     def leaves(self) -> list[list[Leaf]]:
-        """The parameters with their states, by group. Who replaces an entry of ``state`` (ZeroRedundancyOptimizer, a
-        reset) is heard: what is missing is made anew."""
-        known = {id(p): s for p, s in self.state.items()}  # a tensor's own hash is Python
-        if self._leaves is None or any(
-            known.get(id(f.param)) is not f.state for g in self._leaves for f in g
-        ):
+        """The parameters with their states, by group. Made anew when an entry of ``state`` was replaced
+        (ZeroRedundancyOptimizer, a reset) or a weight has moved (``model.to(...)``): the slots follow it."""
+        now = [*map(id, self.state.values())], [where() for where in self._wheres]
+        if self._leaves is None or now != self._seen:
             self._leaves = [_leaves_of(g, self.state, self._roles) for g in self.param_groups]
             for chain, leaves in zip(self.chains(), self._leaves, strict=True):
-                lost = [leaf for leaf in leaves if "step" not in leaf.state]
-                for leaf, state in zip(lost, _checkpoint.new_states(chain, lost), strict=True):
-                    leaf.state = self.state[leaf.param] = state
+                _checkpoint.follow(chain, leaves, self.state)
+            self._wheres = [leaf.where for leaves in self._leaves for leaf in leaves]
+            self._seen = [*map(id, self.state.values())], [where() for where in self._wheres]
         return self._leaves
 
     def chains(self) -> list[Chain]:
@@ -167,13 +167,13 @@ class Optimizer(torch.optim.Optimizer):
         for chain, leaves, group in zip(chains, groups, self.param_groups, strict=True):
             if not group.get("active", True):
                 continue
-            live: dict[int, list[Leaf]] = {}
-            for leaf in leaves:
-                if leaf.name in gradients:
-                    live.setdefault(leaf.state["step"] + 1, []).append(leaf)
-            for step, members in live.items():
-                _checkpoint.settle(chain, members)
-                lanes.append(make_lane(members, chain, step))
+            live = [leaf for leaf in leaves if leaf.name in gradients]
+            taken = [leaf.state["step"] for leaf in live]
+            for steps in sorted({*taken}):
+                members = [leaf for leaf, n in zip(live, taken, strict=True) if n == steps]
+                if steps <= 0:
+                    _checkpoint.settle(chain, members)
+                lanes.append(make_lane(members, chain, steps + 1))
                 started.append((group, members))
         given = Pass(gradients, {"loss": loss, **multipass.extras}, self.compile, self.seed, self.fused)
         with _metrics.watch(self._metrics, lanes, gradients):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from . import _sharding as sharding
-from ._leaf import Leaf, arithmetic
+from ._chain import INPUTS
+from ._leaf import Leaf
 from ._noise import normal, stream
 from ._program import Step
 
@@ -35,27 +36,24 @@ class Pass:
 
     def inputs(self, leaf: Leaf, lane: Lane, names: Sequence[str] | set[str]) -> dict[str, Any]:
         """The inputs a rule asks for, of one parameter."""
-        env: dict[str, Any] = {}
-        for name in names:
-            if name == "param":
-                env[name] = self.lift(
-                    leaf, sharding.local(leaf.param.detach() if leaf.inplace else leaf.param)
-                )
-            elif name == "grad":
-                env[name] = self.lift(leaf, self.gradients[leaf.name])
-            elif name == "step":
-                env[name] = lane.step
-            elif name == "noise":
-                like = leaf.real(leaf.param.detach()).to(arithmetic(leaf))
-                offset = sharding.global_offset(like)
-                env[name] = leaf.unflat(
-                    normal(leaf.flat(like), stream(self.seed, leaf.name, lane.step), offset)
-                )
-            elif name == "loss":
-                env[name] = self.extras.get("loss")
-            elif name in self.extras:
-                env[name] = self.lift(leaf, self.extras[name][leaf.name])
-        return env
+        return {name: self.input(name, leaf, lane) for name in names if name in INPUTS and name != "dot"}
+
+    def input(self, name: str, leaf: Leaf, lane: Lane) -> Any:
+        """One input, of one parameter."""
+        if name == "param":
+            return self.lift(leaf, sharding.local(leaf.param.detach() if leaf.inplace else leaf.param))
+        if name == "grad":
+            return self.lift(leaf, self.gradients[leaf.name])
+        if name == "step":
+            return lane.step
+        if name == "loss":
+            return self.extras.get("loss")
+        if name == "noise":
+            like = leaf.real(leaf.param.detach()).to(leaf.dtype)
+            offset = sharding.global_offset(like)
+            return leaf.unflat(normal(leaf.flat(like), stream(self.seed, leaf.name, lane.step), offset))
+        given = self.extras.get(name)  # what an oracle provides: "hvp"
+        return None if given is None else self.lift(leaf, given[leaf.name])
 
 
 def shared_names(steps: Sequence[Step]) -> list[str]:

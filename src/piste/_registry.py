@@ -72,6 +72,8 @@ def registry(kind: str | None = None) -> list[Entry]:
 
 def get(name: str, kind: str | None = None) -> Entry:
     """The entry of that name (case as written first, then any case). Unknown: KeyError with the nearest."""
+    if kind is not None and (kind, name) in _entries:
+        return _entries[kind, name]
     for same in (str.__eq__, lambda a, b: a.lower() == b.lower()):
         for entry in registry(kind):
             if same(entry.name, name):

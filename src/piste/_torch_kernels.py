@@ -6,6 +6,7 @@ transforms it stands for.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from ._plan import Lane, Stage
+
+
+_dtype, _device = operator.attrgetter("dtype"), operator.attrgetter("device")
 
 
 def run(stage: Stage, lane: Lane, us: list[Tensor]) -> bool:
@@ -27,14 +31,10 @@ def run(stage: Stage, lane: Lane, us: list[Tensor]) -> bool:
     first = params[0]
     if first.dtype not in (torch.float32, torch.float64) or first.device.type not in ("cpu", "cuda"):
         return False
-    for p, g in zip(params, us, strict=True):
-        if (
-            p.dtype != first.dtype
-            or g.dtype != p.dtype
-            or p.device != first.device
-            or p.stride() != g.stride()
-        ):
-            return False
+    if {*map(_dtype, params), *map(_dtype, us)} != {first.dtype} or {*map(_device, params)} != {first.device}:
+        return False
+    if [*map(Tensor.stride, params)] != [*map(Tensor.stride, us)]:
+        return False
     hyper: dict[str, Any] = {}
     for s in stage.steps:
         hyper.update(s.hyperparameters(lane.numbers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ from ._program import Frame, Step, run
 
 if TYPE_CHECKING:
     from ._optimizer import Optimizer
+
+
+_layout = operator.attrgetter("layout")
 
 
 class Multipass:
@@ -71,11 +75,12 @@ class Multipass:
         if self.evaluate is not None:
             self.evaluate.finish()
         found = {leaf.name: g for leaf, g in zip(self.leaves, self.grads, strict=True) if g is not None}
-        for name, g in found.items():
-            if g.layout is not torch.strided:
-                raise ValueError(f"the gradient of {name!r} is sparse ({g.layout}): make it dense, e.g. "
-                                 "nn.Embedding(sparse=False)")  # fmt: skip
-        return self.loss, found
+        if {torch.strided}.issuperset(map(_layout, found.values())):
+            return self.loss, found
+        name, g = next((n, g) for n, g in found.items() if g.layout is not torch.strided)
+        raise ValueError(
+            f"the gradient of {name!r} is sparse ({g.layout}): make it dense, e.g. nn.Embedding(sparse=False)"
+        )
 
 
 def _run_oracle(part: Part, multi: Multipass) -> tuple[Any, list[Tensor | None]]:
