@@ -29,12 +29,10 @@ def run_flat(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dict
     leaves = lane.leaves
     if given.fused and stage.last and len(lane.stages) == 1 and _torch_kernels.run(stage, lane, us):
         return us
-    common = shared_names(stage.steps)
-    # every parameter starts from the same value of a shared scalar, which is written once, at the end
-    shared = {n: leaves[0].read(n).clone() for n in common}
-    compiled = _use_compiler(leaves, lane, given) and not _undivided(stage, leaves[0])
-    small, large = _split(stage, lane, compiled)
-    work = _Work(stage, lane, given, sums, shared, compiled)
+    work = lane.works.get(stage.key)
+    if work is None:
+        work = lane.works[stage.key] = _Work.start(stage, lane, given, sums)
+    small, large = _split(stage, leaves, work.compiled)
     out: list[Any] = [None] * len(leaves)
     for pack in small:
         pieces = work.pack([leaves[i] for i in pack], [us[i] for i in pack])
@@ -42,7 +40,7 @@ def run_flat(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dict
             out[i] = piece
     for i in large:
         out[i] = work.alone(leaves[i], us[i])
-    for name in common:
+    for name in work.shared:
         for leaf in leaves[:1] if leaves[0].inplace else leaves:
             leaf.write(name, work.shared_after[name])
     return out
@@ -61,6 +59,14 @@ class _Work:
     prepared: dict[Any, Any] = field(default_factory=dict)
     shared_after: dict[str, Any] = field(default_factory=dict)
     way: _Way | None = None
+
+    @classmethod
+    def start(cls, stage: Stage, lane: Lane, given: Pass, sums: dict[Any, Any]) -> _Work:
+        first = lane.leaves[0]
+        # every parameter starts from the same value of a shared scalar, which is written once, at the end
+        shared = {n: first.read(n).clone() for n in shared_names(stage.steps)}
+        compiled = _use_compiler(lane, given) and not _undivided(stage, first)
+        return cls(stage, lane, given, sums, shared, compiled)
 
     def apply(
         self, env: dict[str, Any], slots: dict[str, Any], u: Tensor, sums: dict[Any, Any], compiled: bool
@@ -92,7 +98,7 @@ class _Work:
             )
         if key not in self.prepared:
             self.prepared[key] = made.kernel.prepare([float(self.lane.step), *self.lane.numbers])
-        if self.stage.last and all(k in ("u", "param", "grad") or isinstance(k, tuple) for k in tensors):
+        if not made.returned and all(k in ("u", "param", "grad") or isinstance(k, tuple) for k in tensors):
             self.way = _Way(made.kernel, list(tensors), self.prepared[key], u.dtype, u.device)
         results = made.kernel(list(tensors.values()), self.prepared[key])
         frame = Frame(env, slots, set(made.written))
@@ -112,8 +118,9 @@ class _Work:
 
     def alone(self, leaf: Leaf, u: Tensor) -> Tensor:
         """One tensor: flat in memory order for the compiler, as it is without."""
-        if self.way is not None and self.way.take(leaf, u, self.given):
-            return u
+        taken = None if self.way is None else self.way.take(leaf, u, self.given)
+        if taken is not None:
+            return taken
         env = self.given.inputs(leaf, self.lane, self.stage.inputs)
         slots = {n: leaf.read(n) for s in self.stage.steps for n in s.slots}
         u = self.given.lift(leaf, u)
@@ -138,7 +145,7 @@ class _Work:
 
 @dataclass
 class _Way:
-    """How the last stage's kernel was called for one tensor, to call it alike for the next: the Python between two
+    """How a stage's kernel was called for one tensor, to call it alike for the next: the Python between two
     kernels would otherwise cost a quarter of the time of a tensor of 30,000 elements."""
 
     kernel: _compile.Kernel
@@ -147,10 +154,10 @@ class _Way:
     dtype: torch.dtype
     device: torch.device
 
-    def take(self, leaf: Leaf, u: Tensor, given: Pass) -> bool:
-        """Run it if this tensor is laid out alike; says whether it did."""
+    def take(self, leaf: Leaf, u: Tensor, given: Pass) -> Tensor | None:
+        """Run it if this tensor is laid out alike; the new update, which the last stage leaves as it was."""
         if not (leaf.plain and leaf.inplace and u.device == self.device and _compile.whole(leaf.numel)):
-            return False
+            return None
         tensors: list[Any] = []
         for name in self.names:
             if name == "u":
@@ -162,18 +169,18 @@ class _Way:
             else:
                 t = leaf.state.get(name[1])
             if t is None or t.dtype is not self.dtype or not t.is_contiguous() or t.numel() != leaf.numel:
-                return False
+                return None
             tensors.append(t)
-        self.kernel.run(leaf.numel, tensors, self.prepared)
-        return True
+        results = self.kernel.run(leaf.numel, tensors, self.prepared)
+        return results[0].view(leaf.param.shape) if results else u
 
 
-def _use_compiler(leaves: list[Leaf], lane: Lane, given: Pass) -> bool:
+def _use_compiler(lane: Lane, given: Pass) -> bool:
     if given.compile is False or any(isinstance(x, Tensor) for x in lane.numbers):
         return False
-    if given.compile == "auto" and sum(leaf.numel for leaf in leaves) < COMPILE:
+    if given.compile == "auto" and lane.numel < COMPILE:
         return False
-    return _compile.available(leaves[0].param.device.type)
+    return _compile.available(lane.leaves[0].param.device.type)
 
 
 def _undivided(stage: Stage, leaf: Leaf) -> bool:
@@ -186,9 +193,8 @@ def _undivided(stage: Stage, leaf: Leaf) -> bool:
     return scalars or any(h.transform.sums for s in stage.steps for held in s.held.values() for h in held)
 
 
-def _split(stage: Stage, lane: Lane, compiled: bool) -> tuple[list[list[int]], list[int]]:
+def _split(stage: Stage, leaves: list[Leaf], compiled: bool) -> tuple[list[list[int]], list[int]]:
     """Indices of the leaves: packs of small ones, and the ones run by themselves."""
-    leaves = lane.leaves
     own = _undivided(stage, leaves[0]) or stage.steps[0].tensor_sums
     rings = any(slot.ring for s in stage.steps for slot in s.slots.values())
     if own or rings or not leaves[0].inplace or len(leaves) == 1:

@@ -19,7 +19,7 @@ import contextlib
 import functools
 import itertools
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -30,7 +30,7 @@ from ._flat import run_flat
 from ._leaf import Leaf
 from ._pass import Pass
 from ._program import Step, build, element, priming, resolve, sum_key
-from ._sheet import run_sheet
+from ._sheet import STACK, run_sheet
 from ._transform import Chain
 
 
@@ -72,6 +72,18 @@ def plan(structure: tuple[Any, ...], primes: bool = False) -> tuple[Stage, ...]:
     return tuple(Stage(tuple(s), k, i == end, next(_count)) for i, (k, s) in enumerate(cut))
 
 
+@functools.cache
+def reaches(structure: tuple[Any, ...], primes: bool = False) -> tuple[tuple[Stage, ...], ...]:
+    """The stages in groups: within one, no tensor waits for another."""
+    found: list[list[Stage]] = []
+    for stage in plan(structure, primes):
+        meets = stage.sums is not None or stage.kind in ("tree", "search")
+        if not found or meets or found[-1][-1].kind in ("tree", "search"):
+            found.append([])
+        found[-1].append(stage)
+    return tuple(map(tuple, found))
+
+
 @dataclass
 class Lane:
     """Parameters with one chain at one step count."""
@@ -80,16 +92,18 @@ class Lane:
     structure: tuple[Any, ...]
     numbers: list[Any]
     step: int
-    stages: tuple[Stage, ...] = field(init=False)
+    numel: int  # of all its parameters, also in the lane of a few of them
+    works: dict[int, Any] = field(default_factory=dict)  # by stage: what its tensors share in this step
 
-    def __post_init__(self) -> None:
-        self.stages = plan(self.structure, self.step == 0)
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return plan(self.structure, self.step == 0)
 
 
 def make_lane(leaves: list[Leaf], chain: Chain, step: int) -> Lane:
     numbers: list[Any] = []
     structure = resolve(chain, step, numbers)
-    return Lane(leaves, structure, numbers, step)
+    return Lane(leaves, structure, numbers, step, sum([leaf.numel for leaf in leaves]))
 
 
 @dataclass
@@ -104,8 +118,8 @@ class Meeting:
 
 def run_lane(lane: Lane, given: Pass) -> Generator[Meeting, Any, None]:
     us: list[Tensor] = [given.gradients[leaf.name] for leaf in lane.leaves]
-    for stage in lane.stages:
-        first = stage.steps[0]
+    for reach in reaches(lane.structure, lane.step == 0):
+        stage, first = reach[0], reach[0].steps[0]
         sums: dict[Any, Any] = {}
         if stage.sums is not None:
             for name in first.tree_sums:
@@ -115,16 +129,42 @@ def run_lane(lane: Lane, given: Pass) -> Generator[Meeting, Any, None]:
                 )
         if stage.kind in ("tree", "search"):
             us = yield Meeting((first.transform, first.prefix, stage.kind), first, us, lane)
-        elif stage.kind == "flat":
-            us = run_flat(stage, lane, us, given, sums)
         else:
-            us = run_sheet(stage, lane, us, given, sums)
+            us = _run_reach(reach, lane, us, given, sums)
     last = lane.stages[-1] if lane.stages else None
     if lane.step == 0:
         return
     if last is None or last.kind in ("tree", "search"):
         for leaf, u in zip(lane.leaves, us, strict=True):
             leaf.write_param(leaf.real(leaf.param) + u)
+
+
+def _run_reach(
+    reach: tuple[Stage, ...], lane: Lane, us: list[Tensor], given: Pass, sums: dict[Any, Any]
+) -> list[Tensor]:
+    """Stages in which no tensor waits for another: a large one goes through all of them before the next one starts, so
+    that memory (and cache) is needed for one and not for all."""
+    out = list(us)
+    for few in _company(reach, lane):
+        some = lane if len(few) == len(us) else replace(lane, leaves=[lane.leaves[i] for i in few])
+        vs = [us[i] for i in few]
+        for stage in reach:
+            vs = (run_flat if stage.kind == "flat" else run_sheet)(stage, some, vs, given, sums)
+        for i, v in zip(few, vs, strict=True) if not reach[-1].last else ():  # nobody reads the last ones
+            out[i] = v
+    return out
+
+
+def _company(reach: tuple[Stage, ...], lane: Lane) -> list[list[int]]:
+    """Which leaves go through a reach together: the small ones, which are stacked or packed."""
+    everyone = list(range(len(lane.leaves)))
+    if len(reach) == 1 or any(
+        slot.shared for stage in reach for s in stage.steps for slot in s.slots.values()
+    ):
+        return [everyone]
+    large = [i for i in everyone if lane.leaves[i].numel > STACK]
+    small = [i for i in everyone if lane.leaves[i].numel <= STACK]
+    return [*([small] if small else []), *([i] for i in large)]
 
 
 def run(

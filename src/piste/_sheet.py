@@ -16,7 +16,7 @@ from ._program import Frame, run
 if TYPE_CHECKING:
     from ._plan import Lane, Stage
 
-STACK = 1 << 18  # matrices of fewer elements are stacked; larger ones would only copy their state
+STACK = 1 << 17  # matrices of fewer elements are stacked; larger ones would only copy their state
 
 
 @dataclass

@@ -28,7 +28,7 @@ def spectral_scale(u: Tensor) -> Tensor:
     https://kellerjordan.github.io/posts/muon/
     """
     m, n = u.shape[-2:]
-    return u * max(1.0, m / n) ** 0.5
+    return u if m <= n else u * (m / n) ** 0.5
 
 
 @transform(scope="tensor")
