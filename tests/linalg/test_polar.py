@@ -59,7 +59,7 @@ def test_a_mirrored_gram_matrix_is_the_gram_matrix(monkeypatch, shape):
     expected = newton_schulz(u, dtype=None)
     monkeypatch.setattr(polar, "_MIRRORED", 4)
     torch.testing.assert_close(newton_schulz(u, dtype=None), expected, rtol=0, atol=1e-12)
-    short = u if u.shape[-2] < u.shape[-1] else u.mT
+    short = u.mT if u.shape[-2] > u.shape[-1] else u
     torch.testing.assert_close(polar._gram(u), short @ short.mT, rtol=0, atol=1e-12)
 
 
