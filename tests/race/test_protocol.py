@@ -23,6 +23,15 @@ def record(lr: float, loss: float | None) -> Record:
     return Record(f"{lr}", "t", "AdamW", "tune", lr, 0, 100, status, loss)
 
 
+def test_another_seed_gives_other_runs_of_the_same_race():
+    ours, theirs = (trials([task()], [ENTRY, OTHER], Protocol(seed=seed)) for seed in (0, 7))
+    assert [t.seed + 7 for t in ours] == [t.seed for t in theirs]
+    assert [(t.entry, t.phase, t.steps) for t in ours] == [(t.entry, t.phase, t.steps) for t in theirs]
+    tuned = {t.seed for t in theirs if t.phase == "tune"}
+    assert tuned == {7}
+    assert tuned.isdisjoint(t.seed for t in theirs if t.phase != "tune")
+
+
 def test_default_protocol_lists_four_rates_three_fresh_seeds_and_the_references_horizons():
     listed = trials([task()], [ENTRY, OTHER], Protocol())
     assert len({t.key for t in listed}) == len(listed) == 2 * (4 + 3) + 2 * 3

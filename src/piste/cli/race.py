@@ -34,6 +34,9 @@ FOLDER = Path("races")
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Processes on this machine.  [default: one per core]"
 )
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="Of the tuning runs; the fresh seeds follow it.  [default: 0]"
+)
 @click.option("--storage", help="Journal file or database URL; several processes may share one.")
 @click.option("--resume", is_flag=True, help="Go on with the newest race here, or the one in --storage.")
 @click.option(
@@ -78,6 +81,7 @@ def _planned(asked: dict[str, Any], console: Console) -> Any:
             mode="quick" if asked["quick"] else "full" if asked["full"] else "default",
             minutes=asked["minutes"],
             workers=asked["workers"],
+            seed=asked["seed"],
             on_probe=lambda task, entry: status.update(f"measuring a step of {entry} on {task}"),
         )
     print_plan(made, console)
@@ -122,7 +126,7 @@ def _refuse(asked: dict[str, Any], plan_only: bool) -> None:
     given = [
         f"--{'task' if name == 'tasks' else name}"
         for name, value in asked.items()
-        if name != "workers" and value
+        if name != "workers" and value not in (None, False, ())
     ]
     given += ["--plan"] if plan_only else []
     if given:

@@ -91,16 +91,18 @@ def plan(
     minutes: float | None = None,
     workers: int | None = None,
     threads: int = 1,
+    seed: int | None = None,
     protocol: Protocol | None = None,
     on_probe: Callable[[str, str], None] = lambda task, entry: None,
 ) -> Plan:
     """Decide a race: names or objects for `tasks` (a path ending in .py is a task file) and `entries`.
 
     A short probe measures every step alone (`on_probe(task, entry)` is called before each). With `minutes` the
-    protocol is fitted to that budget. Raises RaceError for unknown names, task files or tasks that fail, and
-    budgets nothing fits into.
+    protocol is fitted to that budget. Tuning runs on `seed`, the fresh ones follow it. Raises RaceError for unknown
+    names, task files or tasks that fail, and budgets nothing fits into.
     """
     rules = replace(protocol or PROTOCOLS[mode], threads=threads)
+    rules = rules if seed is None else replace(rules, seed=seed)
     chosen, sources = _tasks(tasks if tasks is not None else _default_tasks(mode))
     racing = tuple(_entry(e) for e in (entries if entries is not None else _default_entries(mode)))
     _distinct("task", [t.name for t in chosen])

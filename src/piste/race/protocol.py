@@ -14,7 +14,6 @@ from .results import Phase, Record
 from .task import Task
 
 Mode = Literal["default", "quick", "full"]
-TUNING_SEED = 0
 EDGE = 0.1  # share of a log-uniform range, at either end, that counts as its edge
 
 
@@ -22,7 +21,7 @@ EDGE = 0.1  # share of a log-uniform range, at either end, that counts as its ed
 class Protocol:
     """`points` hyperparameter settings at full length on one seed, the best of them on `seeds` fresh ones; the
     `reference` entry also at other `horizons` on `horizon_seeds` of these. `threads` is part of the rules because
-    sums are rounded differently with another number of them."""
+    sums are rounded differently with another number of them. Tuning runs on `seed`, the fresh ones follow it."""
 
     mode: Mode = "default"
     points: int = 4
@@ -33,6 +32,11 @@ class Protocol:
     sampler: Literal["grid", "quasi-random"] = "grid"
     reference: str = "AdamW"
     threads: int = 1
+    seed: int = 0
+
+    def fresh(self, count: int) -> range:
+        """Seeds that tuning has not seen."""
+        return range(self.seed + 1, self.seed + 1 + count)
 
 
 PROTOCOLS: dict[Mode, Protocol] = {
@@ -68,24 +72,19 @@ def trials(tasks: Sequence[Task], entries: Sequence[Entry], protocol: Protocol) 
     """Every run of the race in the order a lone worker does them: per task all tuning, then the rest."""
     listed: list[Trial] = []
     for task in tasks:
-        listed += [_tuning(task, e, i) for e in entries for i in range(protocol.points)]
-        listed += [_final(task, e, seed) for e in entries for seed in fresh_seeds(protocol.seeds)]
+        listed += [_tuning(task, e, i, protocol.seed) for e in entries for i in range(protocol.points)]
+        listed += [_final(task, e, seed) for e in entries for seed in protocol.fresh(protocol.seeds)]
         if any(e.name == protocol.reference for e in entries):
-            seeds = fresh_seeds(protocol.horizon_seeds)
+            seeds = protocol.fresh(protocol.horizon_seeds)
             listed += [_horizon(task, protocol.reference, h, s) for h in protocol.horizons for s in seeds]
     return listed
-
-
-def fresh_seeds(count: int) -> range:
-    """Seeds that tuning has not seen."""
-    return range(TUNING_SEED + 1, TUNING_SEED + 1 + count)
 
 
 def points(task: Task, entry: Entry, protocol: Protocol) -> list[dict[str, float]]:
     """The hyperparameters that tuning tries, in order."""
     if protocol.sampler == "grid":
         return grid(entry, task.kind, protocol.points)
-    return quasi_random(space(entry, task.kind), protocol.points, f"{task.name}/{entry.name}")
+    return quasi_random(space(entry, task.kind), protocol.points, f"{task.name}/{entry.name}/{protocol.seed}")
 
 
 def quasi_random(ranges: Mapping[str, tuple[float, float]], count: int, name: str) -> list[dict[str, float]]:
@@ -130,9 +129,9 @@ def at_edge(lr: float, task: Task, entry: Entry, protocol: Protocol) -> bool:
     return not EDGE < place < 1 - EDGE
 
 
-def _tuning(task: Task, entry: Entry, choice: int) -> Trial:
+def _tuning(task: Task, entry: Entry, choice: int, seed: int) -> Trial:
     key = f"{task.name}/{entry.name}/tune/{choice}"
-    return Trial(key, task.name, entry.name, "tune", TUNING_SEED, task.steps, choice=choice)
+    return Trial(key, task.name, entry.name, "tune", seed, task.steps, choice=choice)
 
 
 def _final(task: Task, entry: Entry, seed: int) -> Trial:
