@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import statistics
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,23 +50,30 @@ def bandwidth(rounds: int = 15, elements: int = 1 << 25) -> float:
     return 3 * elements * 4 / statistics.median(seconds)
 
 
-def matmul_rates(rounds: int = 25) -> dict[str, float]:
-    """Flops per second of bf16 products on the shapes of the hidden matrices: for each m × n with m ≤ n, the three
-    kinds that Newton-Schulz takes, (m, n)(n, m), (m, m)(m, m) and (m, m)(m, n), once each."""
-    runs: dict[str, list[tuple[Tensor, Tensor]]] = {}
-    for shape in hidden().values():
-        m, n = sorted(shape)
+@dataclass(frozen=True)
+class Products:
+    """bf16 products on the shape of a hidden matrix: for m × n with m ≤ n, the three kinds that Newton-Schulz takes,
+    (m, n)(n, m), (m, m)(m, m) and (m, m)(m, n), once each."""
+
+    pairs: list[tuple[Tensor, Tensor]]
+
+    @classmethod
+    def of(cls, m: int, n: int) -> Products:
         kinds = ((m, n, m), (m, m, m), (m, m, n))
-        runs[f"{m} x {n}"] = [
-            (torch.randn(i, j).bfloat16(), torch.randn(j, k).bfloat16()) for i, j, k in kinds
-        ]
-    seconds = in_turns(
-        {k: lambda pairs=v: [torch.mm(a, b) for a, b in pairs] for k, v in runs.items()}, rounds
-    )
-    return {
-        k: sum(2 * a.shape[0] * a.shape[1] * b.shape[1] for a, b in pairs) / statistics.median(seconds[k][2:])
-        for k, pairs in runs.items()
-    }
+        return cls([(torch.randn(i, j).bfloat16(), torch.randn(j, k).bfloat16()) for i, j, k in kinds])
+
+    @property
+    def flops(self) -> int:
+        return sum(2 * a.shape[0] * a.shape[1] * b.shape[1] for a, b in self.pairs)
+
+    def __call__(self) -> None:
+        for a, b in self.pairs:
+            torch.mm(a, b)
+
+
+def products() -> dict[str, Products]:
+    """One for each shape of the hidden matrices."""
+    return {f"{m} x {n}": Products.of(m, n) for m, n in {tuple(sorted(s)) for s in hidden().values()}}
 
 
 def muon_bound(rates: dict[str, float], steps: int = 5) -> dict[str, float]:

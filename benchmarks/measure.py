@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
 import piste
 
-from . import fresh
+from . import fresh, machine
 from .candidates import Candidate, candidates, named
 from .timing import Times, in_turns, ratio
 from .workloads import Tensors
@@ -21,6 +21,30 @@ WARM = 5
 
 def steps(who: list[Candidate], workload: str, rounds: int, say: Say, repeat: int = 1) -> dict[str, Any]:
     """Step times of candidates over one workload, in turns."""
+    return _steps(who, workload, rounds, say, repeat, {})[0]
+
+
+def hidden(who: list[Candidate], rounds: int, say: Say) -> dict[str, Any]:
+    """As :func:`steps` over the hidden matrices, with the bf16 products of their shapes timed in the same rounds."""
+    products = machine.products()
+    found, seconds = _steps(who, "hidden", rounds, say, 1, dict(products))
+    rates = [{k: p.flops / seconds[k][i] for k, p in products.items()} for i in range(rounds)]
+    found["bf16_rates"] = {k: p.flops / Times.of(seconds[k]).median for k, p in products.items()}
+    found["bound"] = machine.muon_bound(found["bf16_rates"])
+    if "Muon · piste" in seconds:
+        bounds = [machine.muon_bound(r)["seconds"] for r in rates]
+        found["bound"]["ratio"] = ratio(seconds["Muon · piste"], bounds)
+    return found
+
+
+def _steps(
+    who: list[Candidate],
+    workload: str,
+    rounds: int,
+    say: Say,
+    repeat: int,
+    beside: Mapping[str, Callable[[], object]],
+) -> tuple[dict[str, Any], dict[str, list[float]]]:
     tensors, runs, failed = Tensors(workload), {}, {}
     for c in who:
         say(f"{workload}: warming up {c.name}")
@@ -33,15 +57,14 @@ def steps(who: list[Candidate], workload: str, rounds: int, say: Say, repeat: in
         except Exception as error:  # a peer that fails is a result too
             failed[c.name] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
     say(f"{workload}: {rounds} rounds of {len(runs)} optimizers")
-    seconds = in_turns(runs, rounds, repeat=repeat, before=tensors.give)
-    return {
+    seconds = in_turns({**runs, **beside}, rounds, repeat=repeat, before=tensors.give)
+    found = {
         **tensors.described,
-        "times": {name: Times.of(s).json() for name, s in seconds.items()},
-        "ratios": {
-            name: ratio(s, seconds[base]) for name, s in seconds.items() for base in [_base(name, seconds)]
-        },
+        "times": {name: Times.of(seconds[name]).json() for name in runs},
+        "ratios": {name: ratio(seconds[name], seconds[_base(name, seconds)]) for name in runs},
         "failed": failed,
     }
+    return found, seconds
 
 
 YARDSTICK = {

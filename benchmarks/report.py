@@ -30,7 +30,7 @@ def requirements(found: dict[str, Any]) -> list[Row]:
     first = found["first"]["gpt"]
     compiled = {k: v["first"] for k, v in first.items() if k.endswith("· piste") and v.get("compiled")}
     slowest = max(compiled, key=compiled.__getitem__, default=None)
-    muon = hidden["times"].get("Muon · piste", {}).get("median")
+    bound = hidden["bound"].get("ratio")
     overhead = found["overhead"]["piste"]
     return [
         _ratio("AdamW step / torch's fused AdamW", gpt, "AdamW · piste", 1.15),
@@ -38,8 +38,8 @@ def requirements(found: dict[str, Any]) -> list[Row]:
         _ratio("Lion step / torch's fused AdamW", gpt, "Lion · piste", 0.85),
         _ratio("Muon step / `torch.optim.Muon` (hidden matrices)", hidden, "Muon · piste", 0.85),
         Row(
-            "Muon step / (counted flops / measured bf16 rate)",
-            muon and muon / found["yardsticks"]["muon_bound"]["seconds"], 1.3, "×",
+            "Muon step / (counted flops / measured bf16 rate)", bound and bound["value"], 1.3, "×",
+            f"{bound['q1']:.2f}–{bound['q3']:.2f}" if bound else "",
         ),
         _ratio("192 tiny tensors, AdamW / torch's fused AdamW", tiny, "AdamW · piste", 1.6),
         Row("first step of AdamW, fresh process", first.get("AdamW · piste", {}).get("first"), 1.0, "s"),
@@ -85,7 +85,7 @@ def write_tables(found: dict[str, Any], rows: list[Row], page: Path) -> None:
 
 def tables(found: dict[str, Any], rows: list[Row]) -> str:
     m, yard = found["machine"], found["yardsticks"]
-    rates = [r / 1e9 for r in yard["bf16_rates"].values()]
+    rates = [r / 1e9 for r in found["steps"]["hidden"]["bf16_rates"].values()]
     parts = [
         f"{found['date']} · {m['cpu']} · {m['threads']} threads · torch {m['torch']} · Python {m['python']} · "
         f"{m['system']}. Memory bandwidth (triad) {yard['bandwidth'] / 1e9:.0f} GB/s; bf16 products "

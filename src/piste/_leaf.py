@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,14 @@ from torch import Tensor
 from . import _sharding as sharding
 from ._storage import compute_dtype, plain
 from ._transform import Chain, Slot
+
+
+class Kind(NamedTuple):
+    """What parameters must have in common to go through one call of torch's kernels."""
+
+    dtype: torch.dtype
+    device: torch.device
+    contiguous: bool
 
 
 class Leaf:
@@ -29,6 +37,7 @@ class Leaf:
         "given_grad",
         "dense",
         "plain",
+        "kind",
         "dtype",
         "numel",
         "role",
@@ -44,6 +53,7 @@ class Leaf:
         self.probes: dict[str, Any] = {}  # diagnostics: there only while metrics are on, never saved
         self.dense = is_dense(param)
         self.plain = param.is_contiguous() and not param.is_complex()  # flat is reshape(-1)
+        self.kind = Kind(param.dtype, param.device, self.plain)
         self.dtype = compute_dtype(leaf_dtype(self))
         self.numel = param.numel()
 

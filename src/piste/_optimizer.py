@@ -164,13 +164,16 @@ class Optimizer(torch.optim.Optimizer):
         lanes, started = [], []
         # a closure may have thawed parameters or replaced state
         groups = multipass.groups if closure is None else self.leaves()
+        everyone = len(gradients) == sum(map(len, groups))
         for chain, leaves, group in zip(chains, groups, self.param_groups, strict=True):
             if not group.get("active", True):
                 continue
-            live = [leaf for leaf in leaves if leaf.name in gradients]
+            live = leaves if everyone else [leaf for leaf in leaves if leaf.name in gradients]
             taken = [leaf.state["step"] for leaf in live]
             for steps in sorted({*taken}):
-                members = [leaf for leaf, n in zip(live, taken, strict=True) if n == steps]
+                members = (
+                    live if taken.count(steps) == len(live) else [f for f in live if f.state["step"] == steps]
+                )
                 if steps <= 0:
                     _checkpoint.settle(chain, members)
                 lanes.append(make_lane(members, chain, steps + 1))

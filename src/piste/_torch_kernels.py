@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._plan import Lane, Stage
 
 
-_dtype, _device = operator.attrgetter("dtype"), operator.attrgetter("device")
+_dtype, _kind = operator.attrgetter("dtype"), operator.attrgetter("kind")
 
 
 def run(stage: Stage, lane: Lane, us: list[Tensor]) -> bool:
@@ -27,13 +27,14 @@ def run(stage: Stage, lane: Lane, us: list[Tensor]) -> bool:
         return False
     if any(isinstance(x, Tensor) for x in lane.numbers):
         return False
-    params = [leaf.param for leaf in lane.leaves]  # a step runs under no_grad
-    first = params[0]
+    first = lane.leaves[0].kind
     if first.dtype not in (torch.float32, torch.float64) or first.device.type not in ("cpu", "cuda"):
         return False
-    if {*map(_dtype, params), *map(_dtype, us)} != {first.dtype} or {*map(_device, params)} != {first.device}:
+    if {*map(_kind, lane.leaves)} != {first} or {*map(_dtype, us)} != {first.dtype}:
         return False
-    if [*map(Tensor.stride, params)] != [*map(Tensor.stride, us)]:
+    params = [leaf.param for leaf in lane.leaves]  # a step runs under no_grad
+    alike = first.contiguous and all(map(Tensor.is_contiguous, us))
+    if not alike and [*map(Tensor.stride, params)] != [*map(Tensor.stride, us)]:
         return False
     hyper: dict[str, Any] = {}
     for s in stage.steps:
