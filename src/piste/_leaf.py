@@ -22,6 +22,9 @@ class Kind(NamedTuple):
     contiguous: bool
 
 
+alike = functools.cache(Kind)  # one object for equal kinds, so that they are compared by identity
+
+
 class Leaf:
     """A parameter, its state dict and its matrix view.
 
@@ -53,7 +56,7 @@ class Leaf:
         self.probes: dict[str, Any] = {}  # diagnostics: there only while metrics are on, never saved
         self.dense = is_dense(param)
         self.plain = param.is_contiguous() and not param.is_complex()  # flat is reshape(-1)
-        self.kind = Kind(param.dtype, param.device, self.plain)
+        self.kind = alike(param.dtype, param.device, self.plain)
         self.dtype = compute_dtype(leaf_dtype(self))
         self.numel = param.numel()
 

@@ -30,7 +30,7 @@ def run(stage: Stage, lane: Lane, us: list[Tensor]) -> bool:
     first = lane.leaves[0].kind
     if first.dtype not in (torch.float32, torch.float64) or first.device.type not in ("cpu", "cuda"):
         return False
-    if {*map(_kind, lane.leaves)} != {first} or {*map(_dtype, us)} != {first.dtype}:
+    if {*map(id, map(_kind, lane.leaves))} != {id(first)} or {*map(_dtype, us)} != {first.dtype}:
         return False
     params = [leaf.param for leaf in lane.leaves]  # a step runs under no_grad
     alike = first.contiguous and all(map(Tensor.is_contiguous, us))

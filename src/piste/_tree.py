@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._optimizer import Optimizer
 
 
-_layout = operator.attrgetter("layout")
+_layout, _name = operator.attrgetter("layout"), operator.attrgetter("name")
 
 
 class Multipass:
@@ -74,8 +74,14 @@ class Multipass:
             self.loss, self.grads = _run_oracle(self.oracle, self)
         if self.evaluate is not None:
             self.evaluate.finish()
-        found = {leaf.name: g for leaf, g in zip(self.leaves, self.grads, strict=True) if g is not None}
-        if {torch.strided}.issuperset(map(_layout, found.values())):
+        grads: Any = self.grads
+        found: dict[str, Tensor] = dict(zip(map(_name, self.leaves), grads, strict=True))
+        try:
+            layouts = {*map(_layout, grads)}
+        except AttributeError:  # some have none
+            found = {n: g for n, g in found.items() if g is not None}
+            layouts = {*map(_layout, found.values())}
+        if layouts <= {torch.strided}:
             return self.loss, found
         name, g = next((n, g) for n, g in found.items() if g.layout is not torch.strided)
         raise ValueError(
