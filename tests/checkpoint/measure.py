@@ -1,0 +1,71 @@
+"""How long save + load take beside writing and reading the same bytes: python tests/checkpoint/measure.py [MiB].
+
+Medians of alternating rounds on one thread. Writing is to the disk (fsync) on both sides, reading comes from the page
+cache, as after a restart on the same machine; the plain read goes into new memory, then once more into memory that
+was there before.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from piste import checkpoint
+from piste.checkpoint._files import CHUNK
+
+
+def seconds(act: Callable[..., object], *args: object, **kwargs: object) -> float:
+    start = time.perf_counter()
+    act(*args, **kwargs)
+    return time.perf_counter() - start
+
+
+def main(mebibytes: int = 400, rounds: int = 9) -> None:
+    torch.set_num_threads(1)
+    weights = {f"w{i}": torch.randn(mebibytes << 16) for i in range(4)}
+    target = {k: torch.zeros_like(v) for k, v in weights.items()}
+    reused = np.zeros(mebibytes << 20, np.uint8)
+
+    def plain_write(path: Path) -> None:
+        with open(path, "wb", buffering=0) as file:
+            for t in weights.values():
+                data = t.view(torch.uint8).numpy()
+                for at in range(0, len(data), CHUNK):
+                    file.write(data[at : at + CHUNK].data)
+            os.fsync(file.fileno())
+
+    def plain_read(path: Path, into: np.ndarray) -> None:
+        with open(path, "rb", buffering=0) as file:
+            at = 0
+            while got := file.readinto(into[at : at + CHUNK].data):
+                at += got
+
+    rows = []
+    for step in range(rounds):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            os.sync()
+            w = seconds(plain_write, folder / "plain")
+            new = seconds(plain_read, folder / "plain", np.empty(mebibytes << 20, np.uint8))
+            old = seconds(plain_read, folder / "plain", reused)
+            os.sync()
+            s = seconds(checkpoint.save, folder, step=step, model=weights)
+            rows.append((w, new, old, s, seconds(checkpoint.load, folder, model=target)))
+    w, new, old, s, load = (statistics.median(c) for c in zip(*rows, strict=True))
+    print(f"{mebibytes} MiB, {rounds} rounds: write {w:.3f} s, read {new:.3f} s (memory there: {old:.3f} s); "
+          f"save {s:.3f} s, load {load:.3f} s")  # fmt: skip
+    print(
+        f"(save + load) / (write + read): {(s + load) / (w + new):.2f}, with memory there {(s + load) / (w + old):.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
