@@ -2,6 +2,7 @@
 #
 #   make race                    train, compare and report      (ARGS="--quick", ARGS="--full --workers 2", …)
 #   make test | lint | docs      what .ci/run runs              (ARGS="-k schedules" narrows the tests)
+#   make test-full               every optimizer on every mesh, too
 #   make bench                   step times beside torch and its peers
 #   make clean                   remove the environment and what was built
 #
@@ -16,7 +17,7 @@ BIN  := $(VENV)/bin
 # constraints.txt holds torch to one version, so that a later extra can never swap it for another build
 PIP  := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
-.PHONY: race race-quick test lint docs bench clean
+.PHONY: race race-quick test test-full lint docs bench clean
 .NOTPARALLEL:
 
 race: $(VENV)/.race
@@ -27,6 +28,9 @@ race-quick: $(VENV)/.race
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(ARGS)
+
+test-full: $(VENV)/.test
+	$(BIN)/python -m pytest -m "" $(ARGS)
 
 lint: $(VENV)/.race $(VENV)/.dev
 	$(BIN)/ruff check .

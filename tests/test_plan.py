@@ -249,7 +249,7 @@ def test_noise_is_standard_normal_and_fresh() -> None:
     assert abs(z.mean()) < 0.01 and abs(z.std() - 1) < 0.01 and abs((z**4).mean() - 3) < 0.1
     other = normal(torch.zeros(200_000, dtype=torch.float64), stream(0, "w", 2))
     assert abs((z * other).mean()) < 0.01
-    part = normal(torch.zeros(1000, dtype=torch.float64), stream(0, "w", 1), offset=500)
+    part = normal(torch.zeros(1000, dtype=torch.float64), stream(0, "w", 1), torch.arange(500, 1500))
     assert torch.equal(part, z[500:1500])
 
 

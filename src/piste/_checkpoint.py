@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from . import _sharding as sharding
 from ._factory import NOTES, Factory
 from ._groups import factory_of
 from ._leaf import Leaf, make_slot, slot_shapes
@@ -26,8 +27,13 @@ Slots = dict[str, tuple[Slot, tuple[int, ...], Mapping[str, Any]]]
 
 
 def state_bytes(optimizer: Optimizer) -> int:
-    """Bytes of the tensors held, each counted once."""
-    tensors = {id(v): v for s in optimizer.state.values() for v in s.values() if isinstance(v, Tensor)}
+    """Bytes of the tensors held here, each counted once."""
+    tensors = {
+        id(v): sharding.local(v)
+        for s in optimizer.state.values()
+        for v in s.values()
+        if isinstance(v, Tensor)
+    }
     return sum(t.numel() * t.element_size() for t in tensors.values())
 
 
@@ -46,7 +52,7 @@ def new_states(chain: Chain, leaves: Sequence[Leaf]) -> list[dict[str, Any]]:
         for name, (slot, shape, hyper) in _kept(chain, leaf).items():
             if slot.shared and states:
                 state[name] = states[0][name]
-            elif slot.shared or leaf.param.requires_grad:
+            elif slot.shared or leaf.given.requires_grad:
                 state[name] = make_slot(slot, shape, hyper, leaf)
         states.append(state)
     return states
@@ -66,7 +72,7 @@ def follow(chain: Chain, leaves: Sequence[Leaf], states: MutableMapping[Tensor, 
     """Lost states are made anew; the others go where their weights are *now*, in their layout and precision."""
     lost = [leaf for leaf in leaves if "step" not in leaf.state]
     for leaf, state in zip(lost, new_states(chain, lost), strict=True):
-        leaf.state = states[leaf.param] = state
+        leaf.state = states[leaf.given] = state
     for leaf in leaves:
         for name, (slot, shape, hyper) in _kept(chain, leaf).items():
             if name in leaf.state:
@@ -79,12 +85,17 @@ def place(leaf: Leaf, name: str, slot: Slot, shape: tuple[int, ...], hyper: Mapp
     if held is not None and (slot.shared or _follows(held, slot, leaf)):
         return held
     made = make_slot(slot, shape, hyper, leaf)
-    leaf.state[name] = made if held is None else made.copy_(held)
-    return leaf.state[name]
+    if held is not None:
+        sharding.fill(made, held)
+    leaf.state[name] = made
+    return made
 
 
 def _follows(held: Tensor, slot: Slot, leaf: Leaf) -> bool:
     like = leaf.real(leaf.param.detach())
+    if (sharding.place(held) is None) != (leaf.place is None or slot.axes == ""):
+        return False
+    held = sharding.local(held)
     if held.device != like.device or held.dtype != plain.dtype(slot.kind, like.dtype):
         return False
     return held.shape != like.shape or held.stride() == like.stride()
@@ -204,7 +215,7 @@ def _bad_numbers(factory: Factory, saved_group: Mapping[str, Any]) -> list[str]:
 def _fill(leaf: Leaf, slots: Slots, values: Mapping[str, Any], start: int) -> None:
     for name, (slot, shape, hyper) in slots.items():
         if name in values:
-            place(leaf, name, slot, shape, hyper).copy_(values[name])
+            sharding.fill(place(leaf, name, slot, shape, hyper), values[name])
         elif not slot.shared:
             leaf.state.pop(name, None)  # saved before its first gradient: it waits for that again
     uncounted = 1 if values else start  # torch's SGD keeps a momentum and does not count

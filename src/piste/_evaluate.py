@@ -8,17 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from . import _sharding as sharding
+
 
 class Evaluate:
     """``evaluate(point) -> (loss, grads)``: the user's closure at other weights.
 
     The weights are restored from a copy ((w + e) - e differs from w in several per cent of entries), ``p.grad`` is left
     as found, and every evaluation of one step sees the same random numbers (dropout masks), those of the first.
-    ``grads[i]`` is None where the loss does not depend on parameter i.
+    ``grads[i]`` is None where the loss does not depend on parameter i. Where parameters are sharded the loss is the
+    mean over their mesh, so that all ranks decide alike.
     """
 
-    def __init__(self, params: Sequence[Tensor], closure: Callable[[], Any]) -> None:
-        self.params, self.closure = list(params), closure
+    def __init__(
+        self, params: Sequence[Tensor], closure: Callable[[], Any], places: Sequence[Any] = ()
+    ) -> None:
+        self.params, self.closure, self.places = list(params), closure, places
         self.count = 0
         self._start: Any = None
         self._after: Any = None
@@ -52,7 +57,8 @@ class Evaluate:
         if self.count == 0:
             self._after = _random_state(self.params)
         self.count += 1
-        return (loss.detach() if isinstance(loss, Tensor) else torch.as_tensor(loss)), grads
+        loss = loss.detach() if isinstance(loss, Tensor) else torch.as_tensor(loss)
+        return sharding.mean_over_ranks(loss, self.places), grads
 
     def finish(self) -> None:
         """Leave the random state where one evaluation would have left it."""

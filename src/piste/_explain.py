@@ -40,17 +40,17 @@ def explain(optimizer: Optimizer) -> Explanation:
             why = optimizer._roles.get(leaf.name, ("", ""))[1] or ROLES.get(
                 leaf.role, "known by its dimensions alone"
             )
-            frozen = "" if leaf.param.requires_grad else "frozen; "
+            frozen = "" if leaf.given.requires_grad else "frozen; "
             rows.append(
                 {
                     "parameter": leaf.name,
-                    "shape": tuple(leaf.param.shape),
+                    "shape": tuple(leaf.shape),
                     "role": leaf.role or ("hidden" if leaf.param.dim() > 1 else "vector"),
                     "view": group["view"],
                     "optimizer": group["optimizer"],
                     "chain": " > ".join(p.transform.name for p in chain.parts),
                     "lr": float(group["lr"]),
-                    "bytes": forecast(chain, leaf) if leaf.param.requires_grad else 0,
+                    "bytes": forecast(chain, leaf) if leaf.given.requires_grad else 0,
                     "reason": frozen + why,
                 }
             )
@@ -68,7 +68,7 @@ def forecast_bytes(optimizer: Optimizer) -> int:
     """Bytes of state that the chains keep of these parameters, from their declarations alone (frozen ones: none)."""
     total = 0
     for chain, leaves in zip(optimizer.chains(), optimizer.leaves(), strict=True):
-        total += sum(forecast(chain, leaf) for leaf in leaves if leaf.param.requires_grad)
+        total += sum(forecast(chain, leaf) for leaf in leaves if leaf.given.requires_grad)
         total += shared_bytes(chain) if leaves else 0
     return total
 

@@ -12,7 +12,7 @@ from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 from . import _compile, _torch_kernels
 from ._leaf import Leaf
-from ._pass import Pass, cast, finish, shared_names
+from ._pass import Pass, cast, finish, numbers, shared_names
 from ._program import Frame, run, sum_key, summed
 
 if TYPE_CHECKING:
@@ -33,17 +33,30 @@ def run_flat(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dict
     if work is None:
         work = lane.works[stage.key] = _Work.start(stage, lane, given, sums)
     small, large = _split(stage, leaves, work.compiled)
+    whole = _completed(stage, lane, us, given)
     out: list[Any] = [None] * len(leaves)
     for pack in small:
         pieces = work.pack([leaves[i] for i in pack], [us[i] for i in pack])
         for i, piece in zip(pack, pieces, strict=True):
             out[i] = piece
     for i in large:
-        out[i] = work.alone(leaves[i], us[i])
+        out[i] = work.alone(leaves[i], us[i], whole.get(i))
     for name in work.shared:
         for leaf in leaves[:1] if leaves[0].inplace else leaves:
             leaf.write(name, work.shared_after[name])
     return out
+
+
+def _completed(stage: Stage, lane: Lane, us: list[Tensor], given: Pass) -> dict[int, dict[Any, Any]]:
+    """Sums over sharded tensors, which no rank can make alone: one message for all of them."""
+    first, leaves = stage.steps[0], lane.leaves
+    if not first.tensor_sums or all(leaf.place is None for leaf in leaves):
+        return {}
+    found: dict[int, dict[Any, Any]] = {i: {} for i in range(len(leaves))}
+    for name, rule in first.tensor_sums.items():
+        for i, (number, count) in enumerate(numbers(rule, lane, us, given)):
+            found[i][sum_key(first, name)] = number / count if rule.how == "mean" else number
+    return found
 
 
 @dataclass
@@ -116,8 +129,9 @@ class _Work:
         pieces = u.split([leaf.real(leaf.param).numel() for leaf in leaves])
         return [leaf.unflat(piece) for leaf, piece in zip(leaves, pieces, strict=True)]
 
-    def alone(self, leaf: Leaf, u: Tensor) -> Tensor:
-        """One tensor: flat in memory order for the compiler, as it is without."""
+    def alone(self, leaf: Leaf, u: Tensor, own: dict[Any, Any] | None = None) -> Tensor:
+        """One tensor: flat in memory order for the compiler, as it is without. ``own``: sums over it, if it is
+        sharded."""
         taken = None if self.way is None else self.way.take(leaf, u, self.given)
         if taken is not None:
             return taken
@@ -130,7 +144,8 @@ class _Work:
             slots = {n: leaf.flat(v) if isinstance(v, Tensor) and v.dim() else v for n, v in slots.items()}
             u = leaf.flat(u)
         first = self.stage.steps[0]
-        own = {sum_key(first, name): summed(first, name, u, Frame(env, {})) for name in first.tensor_sums}
+        if own is None:
+            own = {sum_key(first, name): summed(first, name, u, Frame(env, {})) for name in first.tensor_sums}
         frame, u, written = self.apply(env, slots, u, {**self.sums, **own}, flat)
         if own or self.shared or self.sums:
             self.way = None
@@ -167,7 +182,7 @@ class _Way:
             elif name == "grad":
                 t = given.gradients[leaf.name]
             else:
-                t = leaf.state.get(name[1])
+                t = leaf.stored(name[1])
             if t is None or t.dtype is not self.dtype or not t.is_contiguous() or t.numel() != leaf.numel:
                 return None
             tensors.append(t)
@@ -257,7 +272,7 @@ def _unpack(stage: Stage, leaves: list[Leaf], frame: Frame, u: Tensor, shared: l
 
     for name in frame.changed:
         if name not in shared:
-            write(frame.slots[name], [leaf.state[name] for leaf in leaves])
+            write(frame.slots[name], [leaf.stored(name) for leaf in leaves])
     if stage.last:
         write(u, [leaf.real(leaf.param.detach()) for leaf in leaves])
 

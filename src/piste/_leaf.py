@@ -28,11 +28,15 @@ alike = functools.cache(Kind)  # one object for equal kinds, so that they are co
 class Leaf:
     """A parameter, its state dict and its matrix view.
 
-    ``inplace``: writes go into the stored tensors (an optimizer); else they replace them (functional use).
+    ``given`` is the parameter as it was handed over, ``param`` the part of it that lives here: the same tensor unless
+    it is sharded, in which case ``place`` tells how. ``inplace``: writes go into the stored tensors (an optimizer);
+    else they replace them (functional use).
     """
 
     __slots__ = (
         "name",
+        "given",
+        "place",
         "param",
         "state",
         "view",
@@ -51,7 +55,9 @@ class Leaf:
         self, name: str, param: Tensor, state: dict[str, Any], view: Any = None, *, inplace: bool = True,
         grad: Tensor | None = None, role: str = "",
     ) -> None:  # fmt: skip
-        self.name, self.param, self.state, self.view = name, param, state, view
+        self.name, self.given, self.state, self.view = name, param, state, view
+        self.place = sharding.place(param)
+        self.param = param = param if self.place is None else sharding.local(param)
         self.inplace, self.given_grad, self.role = inplace, grad, role
         self.probes: dict[str, Any] = {}  # diagnostics: there only while metrics are on, never saved
         self.dense = is_dense(param)
@@ -63,6 +69,8 @@ class Leaf:
     @property
     def where(self) -> Callable[[], int]:
         """Tells where the weight lives: another answer means that it was moved, cast or laid out anew."""
+        if self.place is not None:
+            return lambda: sharding.local(self.given).data_ptr()
         try:
             self.param.data_ptr()
         except RuntimeError:  # a subclass without memory of its own
@@ -71,7 +79,12 @@ class Leaf:
 
     @property
     def grad(self) -> Tensor | None:
-        return self.param.grad if self.given_grad is None else self.given_grad
+        return self.given.grad if self.given_grad is None else self.given_grad
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of the whole parameter."""
+        return self.given.shape
 
     # values ---------------------------------------------------------------------------------------------------
 
@@ -79,15 +92,20 @@ class Leaf:
         """Complex tensors as pairs of reals: what element rules see."""
         return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
+    def stored(self, name: str) -> Any:
+        """A slot as it is kept; the part that lives here."""
+        kept = self.state.get(name)
+        return kept if self.place is None or not isinstance(kept, Tensor) else sharding.local(kept)
+
     def read(self, name: str) -> Any:
-        stored = self.state.get(name) if name in self.state else self.probes.get(name)
-        return None if stored is None else plain.decode(sharding.local(stored))
+        kept = self.stored(name) if name in self.state else self.probes.get(name)
+        return None if kept is None else plain.decode(kept)
 
     def write(self, name: str, value: Tensor) -> None:
         if name in self.probes:
             self.probes[name] = value
         elif self.inplace:
-            plain.encode(value, self.state[name])
+            plain.encode(value, self.stored(name))
         else:
             self.state[name] = value
 
@@ -134,8 +152,8 @@ class Leaf:
 
     def from_matrices(self, matrices: Sequence[Tensor]) -> Tensor:
         if self.view is not None:
-            return self.view.invert(list(matrices) if len(matrices) > 1 else matrices[0], self.param.shape)
-        return matrices[0].reshape(self.param.shape)
+            return self.view.invert(list(matrices) if len(matrices) > 1 else matrices[0], self.shape)
+        return matrices[0].reshape(self.shape)
 
 
 def is_dense(t: Tensor) -> bool:
@@ -152,20 +170,19 @@ def is_dense(t: Tensor) -> bool:
 
 def blocks(leaf: Leaf) -> list[torch.Size]:
     """Shapes of the parameter's matrices, without touching its data."""
-    seen = Leaf(leaf.name, leaf.param.detach().to("meta"), {}, leaf.view)
-    return [m.shape for m in seen.matrices(seen.param)]
+    return [m.shape for m in leaf.matrices(torch.empty(leaf.shape, device="meta"))]
 
 
 def slot_shapes(chain: Chain, leaf: Leaf) -> dict[str, tuple[Slot, tuple[int, ...], Mapping[str, Any]]]:
     """Every slot the chain keeps of this parameter: name -> (slot, shape, hyperparameters)."""
     found: dict[str, tuple[Slot, tuple[int, ...], Mapping[str, Any]]] = {}
-    whole = tuple(leaf.real(leaf.param.detach()).shape)
+    whole = (*leaf.shape, 2) if leaf.param.is_complex() else tuple(leaf.shape)
     for part in chain.parts:
         sheet = part.sheet
         if sheet and leaf.param.is_complex():
             raise ValueError(f"parameter {leaf.name!r} is complex, and {part.transform.name} works on real matrices: "
                              "give it to an element-scope optimizer such as AdamW")  # fmt: skip
-        shapes = blocks(leaf) if sheet else [torch.Size((1, max(1, leaf.numel)))]
+        shapes = blocks(leaf) if sheet else [torch.Size((1, max(1, leaf.shape.numel())))]
         for name, slot, hyper in part.slots():
             for i, shape in enumerate(shapes):
                 m, n = shape[-2], shape[-1]
@@ -185,10 +202,16 @@ def slot_shapes(chain: Chain, leaf: Leaf) -> dict[str, tuple[Slot, tuple[int, ..
 
 
 def make_slot(slot: Slot, shape: tuple[int, ...], hyper: Mapping[str, Any], leaf: Leaf) -> Tensor:
-    """A new slot in the parameter's layout; `weights` are filled at the parameter's own first step."""
+    """A new slot in the parameter's layout and placement; `weights` are filled at the parameter's own first step.
+
+    What has the parameter's shape is sharded like it, a factor is copied to every rank, a scalar is a plain tensor.
+    """
     like = leaf.real(leaf.param.detach())
-    if "m n" in slot.axes and shape == tuple(like.shape):
+    leading = shape[: len(shape) - len(leaf.shape)] if "m n" in slot.axes else ()
+    if slot.axes == "m n" and leaf.dense:
         made = torch.zeros_like(like, dtype=plain.dtype(slot.kind, leaf_dtype(leaf)))
+    elif "m n" in slot.axes and leaf.place is not None:
+        made = plain.allocate(slot.kind, (*leading, *like.shape), like)
     else:
         made = plain.allocate(slot.kind, shape, like)
     fill, eye = (hyper[x] if isinstance(x, str) else x for x in (slot.fill, slot.eye))
@@ -196,7 +219,13 @@ def make_slot(slot: Slot, shape: tuple[int, ...], hyper: Mapping[str, Any], leaf
         made.fill_(fill)
     if eye:
         made.diagonal(dim1=-2, dim2=-1).add_(eye)
-    return made
+    if leaf.place is None or slot.axes == "":
+        return made
+    return (
+        sharding.wrap(made, leaf.place, len(leading))
+        if "m n" in slot.axes
+        else sharding.copies(made, leaf.place)
+    )
 
 
 def leaf_dtype(leaf: Leaf) -> torch.dtype:
@@ -209,5 +238,8 @@ def forecast(chain: Chain, leaf: Leaf) -> int:
     total = 0
     for slot, shape, _ in slot_shapes(chain, leaf).values():
         if not slot.shared and slot.kind != "probe":
-            total += plain.bytes(slot.kind, torch.Size(shape).numel(), leaf_dtype(leaf))
+            count = torch.Size(shape).numel()
+            if "m n" in slot.axes and leaf.place is not None:  # only the part that lives here
+                count = count // max(1, leaf.shape.numel()) * leaf.numel
+            total += plain.bytes(slot.kind, count, leaf_dtype(leaf))
     return total

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from . import _sharding as sharding
 from ._plan import Lane
 
 if TYPE_CHECKING:
@@ -49,23 +50,25 @@ def watch(metrics: Metrics | None, lanes: Sequence[Lane], gradients: Mapping[str
     yield
     metrics.rows.clear()
     for lane, olds in zip(lanes, before, strict=True):
-        for leaf, old in zip(lane.leaves, olds, strict=True):
-            row = metrics.rows.setdefault(
-                leaf.role or "all", dict.fromkeys(("n", "update", "weight", "grad"), 0.0)
-            )
-            row["n"] += leaf.numel
-            row["update"] += _square(leaf.param.detach() - old)
-            row["weight"] += _square(old)
-            row["grad"] += _square(gradients[leaf.name])
+        places = [leaf.place for leaf in lane.leaves]
+        found = {
+            "update": [leaf.param.detach() - old for leaf, old in zip(lane.leaves, olds, strict=True)],
+            "weight": olds,
+            "grad": [gradients[leaf.name] for leaf in lane.leaves],
+        }
+        squares = {k: sharding.totals([*map(_square, ts)], places, "sum") for k, ts in found.items()}
+        for i, leaf in enumerate(lane.leaves):
+            row = metrics.rows.setdefault(leaf.role or "all", dict.fromkeys(("n", *found), 0.0))
+            row["n"] += leaf.shape.numel()
+            for name, values in squares.items():
+                row[name] += float(values[i])
     metrics.clipped = [float(leaf.probes[n]) for leaf, n in probes]
     for leaf, _ in probes:
         leaf.probes = {}
 
 
-def _square(t: Tensor) -> float:
-    return float(
-        torch.linalg.vector_norm(t.double() if not t.is_complex() else torch.view_as_real(t).double()) ** 2
-    )
+def _square(t: Tensor) -> Tensor:
+    return torch.linalg.vector_norm((torch.view_as_real(t) if t.is_complex() else t).double()).square()
 
 
 def read(optimizer: Optimizer, on: bool | None) -> dict[str, Any]:

@@ -32,9 +32,10 @@ def _mix(x: Tensor) -> Tensor:
     return x ^ _shift(x, 31)
 
 
-def normal(like: Tensor, key: int, offset: int = 0) -> Tensor:
-    """Standard normal numbers in the shape of ``like``, for the elements from ``offset`` on."""
-    i = torch.arange(offset, offset + like.numel(), dtype=torch.int64, device=like.device)
+def normal(like: Tensor, key: int, indices: Tensor | None = None) -> Tensor:
+    """Standard normal numbers in the shape of ``like``, whose elements have these indices in the whole tensor (None:
+    all of them, in order)."""
+    i = torch.arange(like.numel(), device=like.device) if indices is None else indices.reshape(-1)
     bits = _mix(_mix(i * -7046029254386353131) ^ key)  # 0x9E3779B97F4A7C15
     u1 = (_shift(bits, 40) + 1).to(torch.float64) * 2.0**-24
     u2 = (bits & 0xFFFFFF).to(torch.float64) * 2.0**-24

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from . import _checkpoint, _explain, _groups, _metrics, _views
+from . import _sharding as sharding
 from ._factory import Factory
 from ._leaf import Leaf
 from ._pass import Pass
@@ -199,8 +200,14 @@ class Optimizer(torch.optim.Optimizer):
 
     def _finite(self, gradients: dict[str, Tensor], guard: str) -> bool:
         # largest entries: a sum of squares would overflow where the gradient does not
-        sizes = torch._foreach_norm(list(gradients.values()), float("inf")) if gradients else []
-        bad = [name for name, n in zip(gradients, sizes, strict=True) if not bool(n.isfinite())]
+        there = {name: g for name, g in gradients.items() if g.numel()}
+        sizes = torch._foreach_norm(list(there.values()), float("inf")) if there else []
+        bad = [name for name, n in zip(there, sizes, strict=True) if not bool(n.isfinite())]
+        places = [leaf.place for leaves in self.leaves() for leaf in leaves]
+        if any(places):  # what one rank has seen, all must know
+            flags = [torch.tensor(float(name in bad)) for name in gradients]
+            flags = sharding.agreed(torch.stack(flags), places) if flags else []
+            bad = [name for name, flag in zip(gradients, flags, strict=True) if bool(flag)]
         if not bad:
             return True
         if guard == "raise":

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from . import _sharding as sharding
 from ._chain import INPUTS
 from ._leaf import Leaf
 from ._noise import normal, stream
-from ._program import Step
+from ._program import Step, element
+from ._slots import Sum
 
 if TYPE_CHECKING:
     from ._plan import Lane, Stage
@@ -41,7 +43,7 @@ class Pass:
     def input(self, name: str, leaf: Leaf, lane: Lane) -> Any:
         """One input, of one parameter."""
         if name == "param":
-            return self.lift(leaf, sharding.local(leaf.param.detach() if leaf.inplace else leaf.param))
+            return self.lift(leaf, leaf.param.detach() if leaf.inplace else leaf.param)
         if name == "grad":
             return self.lift(leaf, self.gradients[leaf.name])
         if name == "step":
@@ -50,10 +52,24 @@ class Pass:
             return self.extras.get("loss")
         if name == "noise":
             like = leaf.real(leaf.param.detach()).to(leaf.dtype)
-            offset = sharding.global_offset(like)
-            return leaf.unflat(normal(leaf.flat(like), stream(self.seed, leaf.name, lane.step), offset))
+            return normal(like, stream(self.seed, leaf.name, lane.step), sharding.indices(like, leaf.place))
         given = self.extras.get(name)  # what an oracle provides: "hvp"
         return None if given is None else self.lift(leaf, given[leaf.name])
+
+
+def numbers(rule: Sum, lane: Lane, us: Sequence[Tensor], given: Pass) -> list[tuple[Tensor, int]]:
+    """Of each parameter: a sum's element function, added up (or its largest value), and how many elements it covers.
+    What is sharded is completed by one message for all of them."""
+    found, counts, largest = [], [], rule.how == "max"
+    for leaf, u in zip(lane.leaves, us, strict=True):
+        value = element(rule, given.lift(leaf, u), given.inputs(leaf, lane, rule.asks))
+        if largest:
+            found.append(value.amax() if value.numel() else value.new_full((), -torch.inf))
+        else:
+            found.append(value.sum())
+        counts.append(value.numel() if leaf.place is None else leaf.shape.numel())
+    places = [leaf.place for leaf in lane.leaves]
+    return list(zip(sharding.totals(found, places, "max" if largest else "sum"), counts, strict=True))
 
 
 def shared_names(steps: Sequence[Step]) -> list[str]:

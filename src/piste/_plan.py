@@ -22,14 +22,13 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from . import _sharding as sharding
 from ._flat import run_flat
 from ._leaf import Leaf
-from ._pass import Pass
-from ._program import Step, build, element, priming, resolve, sum_key
+from ._pass import Pass, numbers
+from ._program import Step, build, priming, resolve, sum_key
 from ._sheet import STACK, run_sheet
 from ._transform import Chain
 
@@ -225,10 +224,6 @@ def _will_come(meeting: Meeting, key: tuple[Any, ...]) -> bool:
 def _partial(step: Step, name: str, lane: Lane, us: list[Tensor], given: Pass) -> tuple[Tensor, int]:
     """This lane's part of a tree sum, and how many elements it covers."""
     rule = step.transform.sums[name]
-    parts, count = [], 0
-    for leaf, u in zip(lane.leaves, us, strict=True):
-        value = element(rule, given.lift(leaf, u), given.inputs(leaf, lane, rule.asks))
-        parts.append(value.amax() if rule.how == "max" else value.sum())
-        count += value.numel()
-    stacked = torch.stack([p.to(parts[0].device) for p in parts])
-    return (stacked.amax() if rule.how == "max" else stacked.sum()), count
+    found = numbers(rule, lane, us, given)
+    total = sharding.reduce([n for n, _ in found], "max" if rule.how == "max" else "sum")
+    return total, sum(count for _, count in found)

@@ -1,40 +1,194 @@
 """Where the parts of a tensor live. The only file that may name torch.distributed.
 
-One process owns every tensor whole, so each of the four verbs the plan speaks is the identity here; a mesh changes
-what they do, not who calls them.
+A parameter is either whole here or a DTensor (FSDP2, HSDP, tensor parallelism, and their products). The rest of the
+engine works on the part that lives here, a plain tensor, and knows four verbs: ``whole`` gathers, ``put_back`` keeps
+this rank's part of a whole result, ``totals`` completes numbers that every rank has summed over its part, and
+``indices`` tells which elements of the whole live here.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor
+
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A mesh, a placement for each of its axes, and the shape and strides of the whole tensor."""
+
+    mesh: Any
+    placements: tuple[Any, ...]
+    shape: torch.Size
+    stride: tuple[int, ...]
+
+    @property
+    def cut(self) -> tuple[int, ...]:
+        """The mesh axes along which the tensor is cut up."""
+        return tuple(
+            i for i, p in enumerate(self.placements) if not p.is_replicate() and self.mesh.size(i) > 1
+        )
+
+
+def place(tensor: Tensor) -> Place | None:
+    """Where a tensor's parts live; None if it is whole here."""
+    if type(tensor) in _PLAIN or not _is_dtensor(tensor):
+        return None
+    spec: Any = tensor._spec  # type: ignore[attr-defined]
+    return Place(spec.mesh, tuple(spec.placements), tensor.shape, tensor.stride())
+
+
+def _is_dtensor(tensor: Any) -> bool:
+    made = sys.modules.get(
+        "torch.distributed.tensor"
+    )  # importing it costs a second: who has one has imported it
+    return made is not None and isinstance(tensor, made.DTensor)
 
 
 def local(tensor: Tensor) -> Tensor:
-    """The part of the tensor that lives here: what `element` stages work on."""
-    return tensor
+    """The part of the tensor that lives here."""
+    return tensor._local_tensor if type(tensor) not in _PLAIN and _is_dtensor(tensor) else tensor  # type: ignore
 
 
-def whole(tensor: Tensor) -> Tensor:
-    """The whole tensor: what `tensor` stages work on."""
-    return tensor
+def aligned(tensor: Tensor, where: Place | None) -> Tensor:
+    """The part that lives here of a gradient, brought to its parameter's placements (tensor parallelism may hand over
+    partial sums)."""
+    if where is None:
+        return local(tensor)
+    if not _is_dtensor(tensor):
+        return tensor
+    if tuple(tensor._spec.placements) != where.placements:  # type: ignore[attr-defined]
+        tensor = tensor.redistribute(where.mesh, where.placements)  # type: ignore[attr-defined]
+    return local(tensor)
 
 
-def put_back(result: Tensor, like: Tensor) -> Tensor:
-    """A whole result in the placement of ``like``."""
-    return result
+def wrap(part: Tensor, where: Place | None, leading: int = 0) -> Tensor:
+    """A DTensor of parts in the placements of ``where``, behind ``leading`` further axes that are whole."""
+    if where is None:
+        return part
+    from torch.distributed.tensor import DTensor
+
+    shape = torch.Size((*part.shape[:leading], *where.shape))
+    stride = torch.empty(shape, device="meta").stride() if leading else where.stride
+    placements = [_shifted(p, leading) for p in where.placements]
+    return DTensor.from_local(part, where.mesh, placements, run_check=False, shape=shape, stride=stride)
+
+
+def _shifted(placement: Any, by: int) -> Any:
+    """The placement of the same axis behind ``by`` further ones."""
+    if not by or placement.is_replicate():
+        return placement
+    strided = {"split_factor": placement.split_factor} if hasattr(placement, "split_factor") else {}
+    return type(placement)(placement.dim + by, **strided)
+
+
+def copies(tensor: Tensor, where: Place | None) -> Tensor:
+    """A DTensor of which every rank holds the whole."""
+    if where is None:
+        return tensor
+    from torch.distributed.tensor import DTensor, Replicate
+
+    everywhere = [Replicate()] * where.mesh.ndim
+    return DTensor.from_local(tensor, where.mesh, everywhere, run_check=False)
+
+
+def whole(part: Tensor, where: Place | None, leading: int = 0) -> Tensor:
+    """The whole tensor from everyone's parts."""
+    if where is None or not where.cut:
+        return part
+    return wrap(part.contiguous(), where, leading).full_tensor()  # type: ignore[attr-defined]
+
+
+def put_back(result: Tensor, where: Place | None, leading: int = 0) -> Tensor:
+    """This rank's part of a whole result, which every rank has: nothing is sent."""
+    if where is None or not where.cut:
+        return result
+    placements = [_shifted(p, leading) for p in where.placements]
+    return copies(result, where).redistribute(where.mesh, placements)._local_tensor  # type: ignore[attr-defined]
+
+
+def totals(parts: Sequence[Tensor], places: Sequence[Place | None], how: str) -> list[Tensor]:
+    """Numbers of whole tensors ("sum" or "max") from those of this rank's parts: one message per set of mesh axes."""
+    found = list(parts)
+    groups: dict[Any, list[int]] = {}
+    for i, where in enumerate(places):
+        if where is not None and where.cut:
+            groups.setdefault((where.mesh, where.cut), []).append(i)
+    for (mesh, cut), members in groups.items():
+        import torch.distributed as dist
+
+        numbers = torch.stack([found[i] for i in members])
+        for axis in cut:
+            op = dist.ReduceOp.MAX if how == "max" else dist.ReduceOp.SUM
+            dist.all_reduce(numbers, op, group=mesh.get_group(axis))
+        for i, number in zip(members, numbers.unbind(), strict=True):
+            found[i] = number
+    return found
 
 
 def reduce(partials: Sequence[Tensor], how: str) -> Tensor:
-    """One number from every tensor's part of a `tree` sum: "sum" or "max"."""
-    total = partials[0]
-    for part in partials[1:]:
-        part = part.to(total.device)
-        total = total.maximum(part) if how == "max" else total + part
-    return total
+    """One number from every tensor's: "sum" or "max"."""
+    first = partials[0].device
+    stacked = torch.stack([p.to(first) for p in partials])
+    return stacked.amax() if how == "max" else stacked.sum()
 
 
-def global_offset(tensor: Tensor) -> int:
-    """Index, in the whole tensor, of the first element that lives here (noise is drawn by global index)."""
-    return 0
+def number(tensor: Tensor) -> float:
+    """A tensor of one element as a float, completed over the ranks: ``float()`` would give this rank's part."""
+    return float(tensor.full_tensor() if _is_dtensor(tensor) else tensor)  # type: ignore[attr-defined]
+
+
+def largest(tensor: Tensor) -> float:
+    """The size of the largest entry, wherever it lives; 0 of nothing."""
+    where = place(tensor)
+    if where is not None and any(p.is_partial() for p in where.placements):
+        tensor, where = tensor.full_tensor(), None  # type: ignore[attr-defined]
+    part = local(tensor)
+    here = part.abs().amax() if part.numel() else part.new_zeros(())
+    return float(here if where is None else agreed(here, [where]))
+
+
+def indices(part: Tensor, where: Place | None) -> Tensor | None:
+    """Index in the whole tensor of each element that lives here, in the part's shape; None if it is whole (noise is
+    drawn by these)."""
+    if where is None or not where.cut:
+        return None
+    every = torch.arange(where.shape.numel(), device=part.device).view(where.shape)
+    return put_back(every, where)
+
+
+def fill(target: Tensor, value: Tensor) -> None:
+    """Copy a saved value, whole or sharded in any way, into a tensor that is whole or sharded in its own."""
+    where, came = place(target), place(value)
+    if came is not None and (where is None or came.placements != where.placements or came.mesh != where.mesh):
+        value = value.full_tensor()  # type: ignore[attr-defined]
+        came = None
+    local(target).copy_(local(value) if came is not None else put_back(value, where))
+
+
+def agreed(flags: Tensor, places: Sequence[Place | None]) -> Tensor:
+    """The largest over all ranks of any mesh: what one has seen (an overflow), all know."""
+    import torch.distributed as dist
+
+    for mesh in {id(w.mesh): w.mesh for w in places if w is not None}.values():
+        for axis in range(mesh.ndim):
+            dist.all_reduce(flags, dist.ReduceOp.MAX, group=mesh.get_group(axis))
+    return flags
+
+
+def mean_over_ranks(value: Tensor, places: Sequence[Place | None]) -> Tensor:
+    """A loss that each rank has computed on its own batch, averaged over the mesh, so that all decide alike."""
+    import torch.distributed as dist
+
+    for mesh in {id(w.mesh): w.mesh for w in places if w is not None}.values():
+        for axis in range(mesh.ndim):
+            value = value.clone()
+            dist.all_reduce(value, dist.ReduceOp.SUM, group=mesh.get_group(axis))
+            value = value / mesh.size(axis)
+    return value

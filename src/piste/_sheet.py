@@ -51,7 +51,7 @@ def run_sheet(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dic
     for leaf in lane.leaves:
         mine = [s for s in sheets if s.leaf is leaf]
         _write_back(stage, leaf, mine, shared)
-        out.append(sharding.put_back(leaf.from_matrices([s.out for s in mine]), leaf.param))
+        out.append(sharding.put_back(leaf.from_matrices([s.out for s in mine]), leaf.place))
         if stage.last:
             leaf.write_param(out[-1])
     for name in shared:
@@ -62,16 +62,22 @@ def run_sheet(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dic
 
 
 def _sheets(stage: Stage, lane: Lane, leaf: Leaf, u: Tensor, given: Pass) -> list[_Sheet]:
-    seen = leaf.matrices(sharding.whole(given.lift(leaf, u)))
+    seen = leaf.matrices(sharding.whole(given.lift(leaf, u), leaf.place))
     envs: dict[str, Any] = {}
     for name, value in given.inputs(leaf, lane, stage.inputs).items():
-        envs[name] = leaf.matrices(value) if isinstance(value, Tensor) and name != "loss" else value
+        tensor = isinstance(value, Tensor) and name != "loss"
+        envs[name] = leaf.matrices(sharding.whole(value, leaf.place)) if tensor else value
     several = len(seen) > 1
     slots: list[dict[str, Any]] = [{} for _ in seen]
     for step in stage.steps:
         for name, slot in step.slots.items():
             if "m n" in slot.axes:
                 whole = leaf.read(name)
+                whole = (
+                    None
+                    if whole is None
+                    else sharding.whole(whole, leaf.place, whole.dim() - len(leaf.shape))
+                )
                 parts = [None] * len(seen) if whole is None else _slot_matrices(leaf, whole, slot.axes)
             elif slot.kind == "probe":  # one number for the parameter, asked of each of its matrices
                 shown = leaf.read(name)
@@ -143,15 +149,12 @@ def _write_back(stage: Stage, leaf: Leaf, mine: list[_Sheet], shared: list[str])
             if slot.kind == "probe":
                 leaf.write(name, torch.stack([s.new[name].mean() for s in mine]).mean())
             elif slot.axes == "m n":
-                leaf.write(name, leaf.from_matrices([s.new[name] for s in mine]))
+                whole = leaf.from_matrices([s.new[name] for s in mine])
+                leaf.write(name, sharding.put_back(whole, leaf.place))
             elif "m n" in slot.axes:
                 rows = range(mine[0].new[name].shape[-3])
-                leaf.write(
-                    name,
-                    torch.stack(
-                        [leaf.from_matrices([s.new[name].select(-3, r) for s in mine]) for r in rows]
-                    ),
-                )
+                window = [leaf.from_matrices([s.new[name].select(-3, r) for s in mine]) for r in rows]
+                leaf.write(name, sharding.put_back(torch.stack(window), leaf.place, 1))
             else:
                 for s in mine:
                     leaf.write(f"{name}.{s.number}" if s.several else name, s.new[name])

@@ -44,7 +44,7 @@ def run(stage: Stage, lane: Lane, us: list[Tensor]) -> bool:
 
 
 def _slots(lane: Lane, name: str) -> list[Tensor]:
-    return [leaf.state[name] for leaf in lane.leaves]
+    return [leaf.stored(name) for leaf in lane.leaves]
 
 
 def _adam(kernel: Callable[..., Any]) -> Callable[..., None]:

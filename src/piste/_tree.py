@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from . import _sharding as sharding
 from ._chain import Chain, Part
 from ._evaluate import Evaluate
 from ._leaf import Leaf
@@ -30,8 +31,11 @@ class Multipass:
         self, leaves: list[Leaf], oracle: Part | None, multi: bool, closure: Callable[[], Any] | None
     ) -> None:
         self.leaves, self.oracle, self.multi, self.closure = leaves, oracle, multi, closure
+        self.places = [leaf.place for leaf in leaves]
         self.evaluate = (
-            Evaluate([leaf.param for leaf in leaves], closure) if multi and closure is not None else None
+            Evaluate([leaf.given for leaf in leaves], closure, self.places)
+            if multi and closure is not None
+            else None
         )
         self.groups: list[list[Leaf]] = []
         self.loss: Any = None
@@ -67,7 +71,7 @@ class Multipass:
             if self.closure is not None:
                 with torch.enable_grad():
                     self.loss = self.closure()
-            self.grads = [leaf.param.grad for leaf in self.leaves]
+            self.grads = [leaf.given.grad for leaf in self.leaves]
         elif self.oracle is None:
             self.loss, self.grads = self.evaluate()
         else:
@@ -82,6 +86,9 @@ class Multipass:
             found = {n: g for n, g in found.items() if g is not None}
             layouts = {*map(_layout, found.values())}
         if layouts <= {torch.strided}:
+            if any(self.places):
+                where = {leaf.name: leaf.place for leaf in self.leaves}
+                found = {n: sharding.aligned(g, where[n]) for n, g in found.items()}
             return self.loss, found
         name, g = next((n, g) for n, g in found.items() if g.layout is not torch.strided)
         raise ValueError(
@@ -91,7 +98,7 @@ class Multipass:
 
 def _run_oracle(part: Part, multi: Multipass) -> tuple[Any, list[Tensor | None]]:
     t = part.transform
-    given = {"evaluate": multi.evaluate, "params": [leaf.param.detach() for leaf in multi.leaves]}
+    given = {"evaluate": multi.evaluate, "params": [leaf.given.detach() for leaf in multi.leaves]}
     given["step"] = max(leaf.state["step"] for leaf in multi.leaves) + 1
     for name, slot in t.slots.items():
         values = [leaf.read(name) for leaf in multi.leaves]
@@ -112,13 +119,17 @@ def meet(multi: Multipass, step: Step, kind: str, meetings: list[Meeting], given
 
 def _search(multi: Multipass, step: Step, meetings: list[Meeting], given: Pass) -> list[Any]:
     """One scale for the direction of the whole tree."""
-    updates = {leaf.name: u for m in meetings for leaf, u in zip(m.lane.leaves, m.values, strict=True)}
-    zero = [torch.zeros_like(leaf.param) for leaf in multi.leaves]
+    updates = {
+        leaf.name: sharding.wrap(u, leaf.place)
+        for m in meetings
+        for leaf, u in zip(m.lane.leaves, m.values, strict=True)
+    }
+    zero = [torch.zeros_like(leaf.given) for leaf in multi.leaves]
     direction = [
         -updates[leaf.name] if leaf.name in updates else z for leaf, z in zip(multi.leaves, zero, strict=True)
     ]
     env: dict[str, Any] = {
-        "evaluate": multi.evaluate, "params": [leaf.param.detach() for leaf in multi.leaves], "direction": direction,
+        "evaluate": multi.evaluate, "params": [leaf.given.detach() for leaf in multi.leaves], "direction": direction,
         "loss": multi.loss, "step": meetings[0].lane.step,
         "grads": [z if g is None else g for g, z in zip(multi.grads, zero, strict=True)],
     }  # fmt: skip
@@ -142,7 +153,15 @@ def tree_rule(multi: Any, step: Step, meetings: list[Meeting], given: Pass) -> l
     lane = meetings[0].lane
     us = [given.lift(leaf, u) for m in meetings for leaf, u in zip(m.lane.leaves, m.values, strict=True)]
     envs = [given.inputs(leaf, lane, step.inputs - {"dot"}) for leaf in leaves]
-    env: dict[str, Any] = {"dot": torch.dot}
+    sizes, places = [x.numel() for x in us], [leaf.place for leaf in leaves]
+
+    def dot(a: Tensor, b: Tensor) -> Tensor:
+        if not any(places):
+            return torch.dot(a, b)
+        parts = [torch.dot(x, y) for x, y in zip(a.split(sizes), b.split(sizes), strict=True)]
+        return sharding.reduce(sharding.totals(parts, places, "sum"), "sum")
+
+    env: dict[str, Any] = {"dot": dot}
     for name, value in envs[0].items():
         tensor = isinstance(value, Tensor) and name != "loss"
         env[name] = (
@@ -158,7 +177,6 @@ def tree_rule(multi: Any, step: Step, meetings: list[Meeting], given: Pass) -> l
     u = run(
         (step,), torch.cat([leaf.flat(x) for leaf, x in zip(leaves, us, strict=True)]), frame, lane.numbers
     )
-    sizes = [x.numel() for x in us]
     for name in frame.changed:
         slot = step.slots[name]
         pieces = (

@@ -15,13 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ._sharding import largest, number
 from ._transform import scalar, search
 
 Tensors = Sequence[Tensor]
 
 
 def _dot(a: Tensors, b: Tensors) -> float:
-    return sum(float((x * y).sum()) for x, y in zip(a, b, strict=True))
+    return sum(number((x * y).sum()) for x, y in zip(a, b, strict=True))
 
 
 @search
@@ -89,7 +90,7 @@ def strong_wolfe(
     https://doi.org/10.1007/978-0-387-40065-5
     """
     start = _Point(0.0, float(loss), _dot(grads, direction))
-    steepest = max(float(g.abs().max()) for g in grads)
+    steepest = max(map(largest, grads))
     if lr == 0 or steepest <= tolerance_grad or start.slope > -tolerance_change:
         return 0.0
 
@@ -105,7 +106,7 @@ def strong_wolfe(
         return abs(p.slope) <= -c2 * start.slope
 
     low, high, used = _bracket(at, start, lr, too_high, flat, max_ls)
-    narrow = tolerance_change / max(float(d.abs().max()) for d in direction)
+    narrow = tolerance_change / max(map(largest, direction))
     return _zoom(at, low, high, too_high, flat, max_ls - used, narrow).t
 
 

@@ -40,5 +40,5 @@ def scale_by_lbfgs(
     q = q * torch.where(scale > 0, scale / torch.where(scale > 0, dot(newest, newest), 1.0), 1.0)
     for (a, b), rho, alpha in zip(pairs, inverse, reversed(alphas), strict=True):
         q = q + a * (alpha - rho * dot(b, q))
-    first = 1 / torch.linalg.vector_norm(g, 1).clamp(min=1.0)
+    first = 1 / dot(g, g.sign()).clamp(min=1.0)  # ‖g‖₁
     return q * where(step == 1, first, 1.0), param, g, new_s if kept else None, new_y if kept else None

@@ -1,0 +1,224 @@
+"""Whole against sharded, on every rank: the same model, batches and optimizer, once whole and once under FSDP2."""
+
+from __future__ import annotations
+
+import copy
+import functools
+
+import torch
+from torch import nn
+from torch.distributed import init_device_mesh
+from torch.distributed.checkpoint.state_dict import (
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+
+import piste
+from tiny import OPTIMIZERS, Tiny, make, words
+
+STEPS = 4
+
+
+class Uneven(nn.Module):
+    """Rows that no number of ranks divides, a vector shorter than the ranks are many, a frozen matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(11, 7)
+        self.inner = nn.Linear(7, 7)
+        self.outer = nn.Linear(7, 7)
+        self.gain = nn.Parameter(torch.ones(2))
+        self.norm = nn.LayerNorm(7)
+        self.head = nn.Linear(7, 11)
+
+    def forward(self, x):
+        h = self.table(x)
+        h = h + self.outer(torch.tanh(self.inner(h))) * self.gain.sum()
+        return self.head(self.norm(h))
+
+    loss = Tiny.loss
+
+
+def model(dtype):
+    torch.manual_seed(0)
+    return Uneven().to(dtype)
+
+
+def whole(p):
+    return p.full_tensor() if isinstance(p, DTensor) else p
+
+
+def give(net, i):
+    """The same gradients to whole and sharded parameters: of full rank, so that every root and basis is determined."""
+    for k, p in enumerate(net.parameters()):
+        g = torch.randn(p.shape, dtype=p.dtype, generator=torch.Generator().manual_seed(100 * i + k))
+        p.grad = distribute_tensor(g, p.device_mesh, p.placements) if isinstance(p, DTensor) else g
+
+
+def step(net, opt, i):
+    """On given gradients; a method that evaluates the loss itself gets a closure."""
+
+    def closure():
+        opt.zero_grad()
+        loss = net.loss(words(i))
+        loss.backward()
+        return loss
+
+    if any(c.needs_closure for c in opt.chains()):
+        return opt.step(closure)
+    give(net, i)
+    return opt.step()
+
+
+def sharded(dtype):
+    net = model(dtype)
+    fully_shard(net, mesh=init_device_mesh("cpu", (torch.distributed.get_world_size(),)))
+    return net
+
+
+def whole_is_sharded(name, rank, world):
+    """In float64 only the order of sums over ranks differs; in float32 nothing else may either, where gradients are the
+    same (a search that evaluates the loss itself would see theirs)."""
+    for dtype, rtol, atol in ((torch.float64, 1e-6, 1e-7), (torch.float32, 1e-6, 1e-6)):
+        one, many = model(dtype), sharded(dtype)
+        mine, theirs = make(name, one), make(name, many)
+        if dtype == torch.float32 and any(c.needs_closure for c in mine.chains()):
+            continue
+        for i in range(STEPS):
+            here, there = step(one, mine, i), step(many, theirs, i)
+            assert here is None or abs(float(here) - float(there)) < 1e-8
+        for (n, p), q in zip(one.named_parameters(), many.parameters(), strict=True):
+            torch.testing.assert_close(whole(q), p, rtol=rtol, atol=atol, msg=lambda m, n=n: f"{n}: {m}")
+
+
+def laid_out(mesh, placements, dtype=torch.float64):
+    """The model's parameters as DTensors; a vector has no second axis to cut."""
+    net = model(dtype)
+    for module in net.modules():
+        for name, p in list(module.named_parameters(recurse=False)):
+            axes = [x if not isinstance(x, Shard) or x.dim < p.dim() else Replicate() for x in placements]
+            setattr(module, name, nn.Parameter(distribute_tensor(p.detach(), mesh, axes)))
+    return net
+
+
+def any_mesh(name, rank, world):
+    """Rows, columns, replicas of rows, rows and columns, rows twice."""
+    line = init_device_mesh("cpu", (world,))
+    plane = init_device_mesh("cpu", (2, world // 2))
+    one = model(torch.float64)
+    mine = make(name, one)
+    if any(c.needs_closure for c in mine.chains()):
+        return
+    layouts = [(line, [Shard(1)]), (plane, [Replicate(), Shard(0)]), (plane, [Shard(0), Shard(1)]),
+               (plane, [Shard(0), Shard(0)])]  # fmt: skip
+    nets = [laid_out(*layout) for layout in layouts]
+    opts = [make(name, net) for net in nets]
+    for i in range(3):
+        for net, opt in zip([one, *nets], [mine, *opts], strict=True):
+            step(net, opt, i)
+    for net, layout in zip(nets, layouts, strict=True):
+        for (n, p), q in zip(one.named_parameters(), net.parameters(), strict=True):
+            torch.testing.assert_close(
+                whole(q), p, rtol=1e-6, atol=1e-7, msg=lambda m, n=n, w=layout: f"{w[1]} {n}: {m}"
+            )
+
+
+def tensor_parallel_under_fsdp(name, rank, world):
+    """Column- and row-wise layers inside ``fully_shard``: gradients may come as partial sums, rows are strided."""
+    plane = init_device_mesh("cpu", (2, world // 2), mesh_dim_names=("dp", "tp"))
+    one, many = (nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8)).double() for _ in range(2))
+    many.load_state_dict(one.state_dict())
+    for p, q in zip(one.parameters(), many.parameters(), strict=True):
+        torch.distributed.broadcast(p.detach(), 0)
+        torch.distributed.broadcast(q.detach(), 0)
+    parallelize_module(many, plane["tp"], {"0": ColwiseParallel(), "2": RowwiseParallel()})
+    fully_shard(many, mesh=plane["dp"])
+    mine, theirs = make(name, one), make(name, many)
+    for i in range(3):
+        x = torch.randn(20, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(i))
+        for net, opt in ((one, mine), (many, theirs)):
+
+            def closure(net=net, opt=opt, x=x):
+                opt.zero_grad()
+                loss = (net(x) - 1).square().sum()
+                loss.backward()
+                return loss
+
+            opt.step(closure)
+    for (n, p), q in zip(one.named_parameters(), many.parameters(), strict=True):
+        torch.testing.assert_close(whole(q), p, rtol=1e-6, atol=1e-7, msg=lambda m, n=n: f"{n}: {m}")
+
+
+def saved_and_loaded(name, rank, world):
+    """Interrupted = uninterrupted, bitwise, through torch's distributed checkpoints and in memory."""
+    nets = [sharded(torch.float32) for _ in range(3)]
+    opts = [make(name, net) for net in nets]
+    for i in range(4):
+        step(nets[0], opts[0], i)
+    for i in range(2):
+        step(nets[1], opts[1], i)
+    saved = get_optimizer_state_dict(nets[1], opts[1])
+    weights = get_model_state_dict(nets[1])
+    set_model_state_dict(nets[2], weights)
+    set_optimizer_state_dict(nets[2], opts[2], copy.deepcopy(saved))
+    for i in range(2, 4):
+        step(nets[2], opts[2], i)
+    for (n, p), q in zip(nets[0].named_parameters(), nets[2].parameters(), strict=True):
+        assert torch.equal(p.to_local(), q.to_local()), n
+
+
+def keys_are_the_same_everywhere(name, rank, world):
+    net = sharded(torch.float32)
+    opt = make(name, net)
+    keys = [sorted((i, k) for i, s in opt.state_dict()["state"].items() for k in s)]
+    everyone = [None] * world
+    torch.distributed.all_gather_object(everyone, keys)
+    assert all(k == everyone[0] for k in everyone)
+    assert opt.state_bytes() == opt.forecast_bytes()
+
+
+def overflow_on_one_rank_is_everyone_s(rank, world):
+    net = sharded(torch.float32)
+    opt = piste.AdamW(net, guard="skip")
+    give(net, 0)
+    if rank == world - 1:
+        net.table.weight.grad.to_local().fill_(float("nan"))
+    before = [p.to_local().clone() for p in net.parameters()]
+    opt.step()
+    assert opt.skipped_steps == 1
+    for p, was in zip(net.parameters(), before, strict=True):
+        assert torch.equal(p.to_local(), was)
+
+
+def no_drift(name, rank, world):
+    """200 steps: what is replicated stays the same on its ranks, bit for bit, and nothing overflows."""
+    net = laid_out(init_device_mesh("cpu", (2, world // 2)), [Replicate(), Shard(0)], torch.float32)
+    opt = make(name, net)
+    for i in range(200):
+        give(net, i)
+        opt.step()
+    mesh = next(net.parameters()).device_mesh
+    for n, p in net.named_parameters():
+        mine = p.to_local().contiguous()
+        lowest, highest = mine.clone(), mine.clone()
+        torch.distributed.all_reduce(lowest, torch.distributed.ReduceOp.MIN, group=mesh.get_group(0))
+        torch.distributed.all_reduce(highest, torch.distributed.ReduceOp.MAX, group=mesh.get_group(0))
+        assert torch.equal(lowest, highest), n
+        assert mine.isfinite().all(), n
+
+
+def each(test):
+    return {f"{name}: {test.__name__}": functools.partial(test, name) for name in OPTIMIZERS}
+
+
+CASES = {
+    **each(whole_is_sharded),
+    **each(saved_and_loaded),
+    **each(keys_are_the_same_everywhere),
+    "overflow_on_one_rank_is_everyone_s": overflow_on_one_rank_is_everyone_s,
+}

@@ -1,0 +1,15 @@
+"""The cases that want four ranks: every other way to cut a tensor up."""
+
+from __future__ import annotations
+
+import functools
+
+from sharding.cases import any_mesh, each, no_drift, tensor_parallel_under_fsdp
+
+LONG = ("AdamW", "LAMB", "Muon", "ScheduleFreeAdamW", "SOAP")
+
+CASES = {
+    **each(any_mesh),
+    **each(tensor_parallel_under_fsdp),
+    **{f"{name}: no_drift": functools.partial(no_drift, name) for name in LONG},
+}
