@@ -157,9 +157,8 @@ def _run_reach(
 def _company(reach: tuple[Stage, ...], lane: Lane) -> list[list[int]]:
     """Which leaves go through a reach together: the small ones, which are stacked or packed."""
     everyone = list(range(len(lane.leaves)))
-    if len(reach) == 1 or any(
-        slot.shared for stage in reach for s in stage.steps for slot in s.slots.values()
-    ):
+    shared = any(slot.shared for stage in reach for s in stage.steps for slot in s.slots.values())
+    if len(reach) == 1 or shared or any(leaf.place for leaf in lane.leaves):  # shards travel in one message
         return [everyone]
     large = [i for i in everyone if lane.leaves[i].numel > STACK]
     small = [i for i in everyone if lane.leaves[i].numel <= STACK]

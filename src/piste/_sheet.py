@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from . import _sharding as sharding
-from ._leaf import Leaf
+from ._leaf import Leaf, blocks
 from ._pass import Pass, cast, finish, shared_names
 from ._program import Frame, run
 
@@ -35,9 +35,35 @@ class _Sheet:
 
 def run_sheet(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dict[Any, Any]) -> list[Tensor]:
     """Rules that see matrices [m, n]: equal small ones stacked, the others one by one."""
-    sheets = [
-        s for leaf, u in zip(lane.leaves, us, strict=True) for s in _sheets(stage, lane, leaf, u, given)
+    leaves = lane.leaves
+    us = [given.lift(leaf, u) for leaf, u in zip(leaves, us, strict=True)]
+    exchange = _exchange(stage, leaves, us)
+    wholes = {} if exchange is None else exchange.collect(us)
+    for i, leaf in enumerate(leaves):
+        if exchange is None or i not in exchange.places:
+            wholes[i] = sharding.whole(us[i], leaf.place)
+    sheets = {i: _sheets(stage, lane, leaves[i], u, given) for i, u in wholes.items()}
+    _run_buckets(stage, lane, [s for several in sheets.values() for s in several], sums)
+    shared = shared_names(stage.steps)
+    for i, mine in sheets.items():
+        _write_back(stage, leaves[i], mine, shared)
+        wholes[i] = leaves[i].from_matrices([s.out for s in mine])
+    parts = {} if exchange is None else exchange.hand_out(wholes, us[0])
+    out = [
+        parts[i] if i in parts else sharding.put_back(wholes[i], leaf.place) for i, leaf in enumerate(leaves)
     ]
+    if stage.last:
+        for leaf, u in zip(leaves, out, strict=True):
+            leaf.write_param(u)
+    new = next(reversed(sheets.values()))[-1].new if shared else {}
+    for name in shared:
+        if name in new:
+            for leaf in leaves if not leaves[0].inplace else leaves[:1]:
+                leaf.write(name, new[name])
+    return out
+
+
+def _run_buckets(stage: Stage, lane: Lane, sheets: list[_Sheet], sums: dict[Any, Any]) -> None:
     buckets: dict[Any, list[_Sheet]] = {}
     for s in sheets:
         present = tuple((n, None if t is None else t.shape[t.dim() - 2 :]) for n, t in s.slots.items())
@@ -46,23 +72,21 @@ def run_sheet(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dic
         buckets.setdefault(key, []).append(s)
     for bucket in buckets.values():
         _run_bucket(stage, lane, bucket, sums)
-    shared = shared_names(stage.steps)
-    out: list[Tensor] = []
-    for leaf in lane.leaves:
-        mine = [s for s in sheets if s.leaf is leaf]
-        _write_back(stage, leaf, mine, shared)
-        out.append(sharding.put_back(leaf.from_matrices([s.out for s in mine]), leaf.place))
-        if stage.last:
-            leaf.write_param(out[-1])
-    for name in shared:
-        if name in sheets[-1].new:
-            for leaf in lane.leaves if not lane.leaves[0].inplace else lane.leaves[:1]:
-                leaf.write(name, sheets[-1].new[name])
-    return out
+
+
+def _exchange(stage: Stage, leaves: list[Leaf], us: list[Tensor]) -> sharding.Exchange | None:
+    """Where sharded matrices are sent whole to one owner each: for rules that keep nothing and look at nothing but the
+    update, which alone is sent. The others gather."""
+    looks = stage.inputs - {"step", "loss"} or any(s.slots for s in stage.steps)
+    if looks or all(leaf.place is None for leaf in leaves):
+        return None
+    costs = [float(sum(m.numel() * min(m[-2:]) for m in blocks(leaf))) for leaf in leaves]
+    return sharding.Exchange.of([leaf.place for leaf in leaves], costs, [u.dtype for u in us])
 
 
 def _sheets(stage: Stage, lane: Lane, leaf: Leaf, u: Tensor, given: Pass) -> list[_Sheet]:
-    seen = leaf.matrices(sharding.whole(given.lift(leaf, u), leaf.place))
+    """``u`` is the whole update of the parameter."""
+    seen = leaf.matrices(u)
     envs: dict[str, Any] = {}
     for name, value in given.inputs(leaf, lane, stage.inputs).items():
         tensor = isinstance(value, Tensor) and name != "loss"

@@ -16,6 +16,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.debug import CommDebugMode
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
 import piste
@@ -212,6 +213,39 @@ def no_drift(name, rank, world):
         assert mine.isfinite().all(), n
 
 
+def adamw_sends_nothing(rank, world):
+    net = sharded(torch.float32)
+    opt = piste.AdamW(net)
+    give(net, 0)
+    with CommDebugMode() as comms:
+        opt.step()
+    assert comms.get_total_counts() == 0, comms.get_comm_counts()
+
+
+def muon_sends_at_most_twice_its_own_shards(rank, world):
+    """Counted: what leaves this rank, in the one kind of message there is."""
+    torch.manual_seed(0)
+    net = nn.Sequential(*(nn.Linear(12, 12, bias=False) for _ in range(2 * world)))
+    fully_shard(net, mesh=init_device_mesh("cpu", (world,)))
+    opt = piste.Muon([p for _, p in net.named_parameters()], lr=0.01)
+    give(net, 0)
+    sent, send = [], torch.distributed.all_to_all_single
+
+    def counted(target, source, receives, sends, group):
+        away = sum(sends) - sends[rank]
+        sent.append(away * source.element_size())
+        return send(target, source, receives, sends, group=group)
+
+    torch.distributed.all_to_all_single = counted
+    try:
+        with CommDebugMode() as comms:
+            opt.step()
+    finally:
+        torch.distributed.all_to_all_single = send
+    assert len(sent) == comms.get_total_counts() == 2, comms.get_comm_counts()
+    assert sum(sent) <= 2 * sum(p.to_local().numel() * p.element_size() for p in net.parameters())
+
+
 def each(test):
     return {f"{name}: {test.__name__}": functools.partial(test, name) for name in OPTIMIZERS}
 
@@ -220,5 +254,12 @@ CASES = {
     **each(whole_is_sharded),
     **each(saved_and_loaded),
     **each(keys_are_the_same_everywhere),
-    "overflow_on_one_rank_is_everyone_s": overflow_on_one_rank_is_everyone_s,
+    **{
+        test.__name__: test
+        for test in (
+            overflow_on_one_rank_is_everyone_s,
+            adamw_sends_nothing,
+            muon_sends_at_most_twice_its_own_shards,
+        )
+    },
 }
