@@ -13,6 +13,8 @@ from ._optimizer import Optimizer as Optimizer
 from ._registry import Entry as Entry
 from ._registry import get as get
 from ._registry import registry as registry
+from ._release import Release as Release
+from ._release import release_gradients as release_gradients
 from ._routing import RoutingWarning as RoutingWarning
 from ._transform import Chain as Chain
 from ._transform import basis as basis
