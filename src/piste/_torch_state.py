@@ -17,6 +17,7 @@ from ._factory import NOTES
 from ._leaf import Leaf
 from ._optimizer import Optimizer
 from ._registry import get
+from ._transform import Chain
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ TWINS = {
 }
 _HOW = ("foreach", "fused", "capturable")  # how torch computes, not what
 _SAME = {"adjust_lr_fn": {"original": None}}  # two words of torch's for one thing
-_Pair = tuple[dict[str, Any], Leaf]
+_Pair = tuple[dict[str, Any], Chain, Leaf]
 
 
 def _defaults(theirs: str) -> dict[str, Any]:
@@ -68,8 +69,10 @@ def to_torch(optimizer: Optimizer, like: torch.optim.Optimizer | None = None) ->
     Errors (ValueError) name the optimizer or parameter for which torch has nothing equal.
     """
     mine: dict[Tensor, _Pair] = {}
-    for group, leaves in zip(optimizer.param_groups, optimizer.leaves(), strict=True):
-        mine.update({p: (group, leaf) for p, leaf in zip(group["params"], leaves, strict=True)})
+    for group, chain, leaves in zip(
+        optimizer.param_groups, optimizer.chains(), optimizer.leaves(), strict=True
+    ):
+        mine.update({p: (group, chain, leaf) for p, leaf in zip(group["params"], leaves, strict=True)})
     if like is None:
         names = sorted({g["optimizer"] for g in optimizer.param_groups})
         if len(names) > 1:
@@ -81,15 +84,11 @@ def to_torch(optimizer: Optimizer, like: torch.optim.Optimizer | None = None) ->
     else:
         plan = [(_found(mine, g["params"]), g) for g in like.param_groups]
     state: dict[int, Any] = {}
-    groups = []
+    groups, at = [], 0
     for pairs, target in plan:
-        ids = list(
-            range(sum(len(g["params"]) for g in groups), sum(len(g["params"]) for g in groups) + len(pairs))
-        )
-        groups.append({**_exported_group(pairs, target, like), "params": ids})
-        state.update(
-            (i, s) for i, (g, leaf) in zip(ids, pairs, strict=True) if (s := _exported_state(g, leaf))
-        )
+        ids = range(at, at := at + len(pairs))
+        groups.append({**_exported_group(pairs, target, like), "params": list(ids)})
+        state.update((i, s) for i, pair in zip(ids, pairs, strict=True) if (s := _exported_state(*pair)))
     return {"state": state, "param_groups": groups}
 
 
@@ -106,7 +105,7 @@ def _found(mine: Mapping[Tensor, _Pair], params: Sequence[Tensor]) -> list[_Pair
 def _exported_group(pairs: Iterable[_Pair], target: Mapping[str, Any] | None, like: Any) -> dict[str, Any]:
     """Hyperparameters, the same for all of the pairs, under torch's names."""
     made: dict[str, Any] | None = None
-    for group, leaf in pairs:
+    for group, _, leaf in pairs:
         twin = _twin(group, leaf)
         if like is not None and type(like).__name__ != twin.theirs:
             raise ValueError(f"{leaf.name} is {group['optimizer']}'s, whose twin is torch.optim.{twin.theirs}, "
@@ -142,15 +141,20 @@ def _twin(group: Mapping[str, Any], leaf: Leaf) -> Twin:
     return twin
 
 
-def _exported_state(group: Mapping[str, Any], leaf: Leaf) -> dict[str, Any]:
+def _exported_state(group: Mapping[str, Any], chain: Chain, leaf: Leaf) -> dict[str, Any]:
     twin = TWINS[group["optimizer"]]
-    names = [k for k in leaf.state if k != "step"]
     if leaf.state["step"] < 1 and not twin.eager:
         return {}  # torch makes it at the first gradient
-    sharded = hasattr(leaf.state[names[0]], "device_mesh") if names else False
     made: dict[str, Any] = {}
-    for name in names:
-        value = (leaf.state[name] if sharded else leaf.read(name)).detach().clone()
+    for name in [name for name, _, _ in chain.slots() if name in leaf.state]:
+        kept, value = leaf.state[name], leaf.read(name)
+        if hasattr(kept, "device_mesh"):  # torch keeps it sharded as well
+            if kept.dtype != value.dtype:
+                raise ValueError(
+                    f"{leaf.name}.{name} is sharded and kept in {kept.dtype}: migrate to plain storage first"
+                )
+            value = kept
+        value = value.detach().clone()
         made[name] = torch.view_as_complex(value) if leaf.param.is_complex() else value
     if twin.counts:
         made["step"] = torch.tensor(float(leaf.state["step"]))
