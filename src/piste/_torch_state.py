@@ -8,16 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ._factory import NOTES
 from ._leaf import Leaf
-from ._optimizer import Optimizer
 from ._registry import get
 from ._transform import Chain
+
+if TYPE_CHECKING:
+    from ._optimizer import Optimizer
 
 
 @dataclass(frozen=True)
