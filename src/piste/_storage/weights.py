@@ -1,7 +1,8 @@
 """Weights in bf16 that do not lose what bf16 cannot hold.
 
 References: "Revisiting BFloat16 Training", Zamirai, Zhang, Aberger and De Sa, 2020, https://arxiv.org/abs/2010.06192
-(stochastic rounding and Kahan sums); error bits: "FlashOptim: Optimizers for Memory Efficient Training", 2026,
+(stochastic rounding and Kahan sums); error bits: "FlashOptim: Optimizers for Memory Efficient Training", Gonzalez
+Ortiz, Gupta, Renard and Blalock, 2026,
 https://arxiv.org/abs/2602.23349 (there the error is a share of the rounding interval, here it is the next bits).
 """
 
