@@ -1,5 +1,6 @@
 """piste: training neural networks by descent. Every optimizer a few lines of mathematics, one engine for all."""
 
+from . import checkpoint as checkpoint
 from . import functional as functional
 from . import laws as laws
 from . import linalg as linalg
@@ -9,6 +10,8 @@ from ._closure import closure as closure
 from ._define import optimizer as optimizer
 from ._evaluate import Evaluate as Evaluate
 from ._explain import explain as explain
+from ._migrate import Migration as Migration
+from ._migrate import migrate as migrate
 from ._optimizer import Optimizer as Optimizer
 from ._registry import Entry as Entry
 from ._registry import get as get
@@ -16,6 +19,8 @@ from ._registry import registry as registry
 from ._release import Release as Release
 from ._release import release_gradients as release_gradients
 from ._routing import RoutingWarning as RoutingWarning
+from ._torch_state import from_torch as from_torch
+from ._torch_state import to_torch as to_torch
 from ._transform import Chain as Chain
 from ._transform import basis as basis
 from ._transform import chain as chain

@@ -11,13 +11,16 @@ import re
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from . import _sharding as sharding
+from ._coding import coding, key
 from ._factory import NOTES, Factory
 from ._groups import factory_of
-from ._leaf import Leaf, make_slot, slot_shapes
+from ._leaf import Leaf, entries, slot_shapes
 from ._storage import plain
+from ._torch_state import unlike
 from ._transform import Chain, Slot
 
 if TYPE_CHECKING:
@@ -53,7 +56,7 @@ def new_states(chain: Chain, leaves: Sequence[Leaf]) -> list[dict[str, Any]]:
             if slot.shared and states:
                 state[name] = states[0][name]
             elif slot.shared or leaf.given.requires_grad:
-                state[name] = make_slot(slot, shape, hyper, leaf)
+                state.update(entries(name, slot, shape, hyper, leaf))
         states.append(state)
     return states
 
@@ -79,24 +82,28 @@ def follow(chain: Chain, leaves: Sequence[Leaf], states: MutableMapping[Tensor, 
                 place(leaf, name, slot, shape, hyper)
 
 
-def place(leaf: Leaf, name: str, slot: Slot, shape: tuple[int, ...], hyper: Mapping[str, Any]) -> Tensor:
+def place(leaf: Leaf, name: str, slot: Slot, shape: tuple[int, ...], hyper: Mapping[str, Any]) -> None:
     """The slot in its parameter's layout and precision and on its device, keeping what it holds."""
-    held = leaf.state.get(name)
-    if held is not None and (slot.shared or _follows(held, slot, leaf)):
-        return held
-    made = make_slot(slot, shape, hyper, leaf)
-    if held is not None:
-        sharding.fill(made, held)
-    leaf.state[name] = made
-    return made
+    keys = [key(name, suffix) for suffix in leaf.codings[name].parts] if name in leaf.codings else [name]
+    held = {k: leaf.state[k] for k in keys if k in leaf.state}
+    if len(held) == len(keys) and (slot.shared or all(_follows(t, slot, name, leaf) for t in held.values())):
+        return
+    made = entries(name, slot, shape, hyper, leaf)
+    for k, tensor in held.items() if len(held) == len(keys) else ():
+        sharding.fill(made[k], tensor)
+    leaf.state.update(made)
 
 
-def _follows(held: Tensor, slot: Slot, leaf: Leaf) -> bool:
+def _follows(held: Tensor, slot: Slot, name: str, leaf: Leaf) -> bool:
     like = leaf.real(leaf.param.detach())
     if (sharding.place(held) is None) != (leaf.place is None or slot.axes == ""):
         return False
     held = sharding.local(held)
-    if held.device != like.device or held.dtype != plain.dtype(slot.kind, like.dtype):
+    if held.device != like.device:
+        return False
+    if name in leaf.codings:
+        return True
+    if held.dtype != plain.dtype(slot.kind, like.dtype):
         return False
     return held.shape != like.shape or held.stride() == like.stride()
 
@@ -116,10 +123,10 @@ def load(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> None:
     for hook in optimizer._optimizer_load_state_dict_pre_hooks.values():
         changed = hook(optimizer, state_dict)
         state_dict = state_dict if changed is None else changed
-    for key in ("state", "param_groups"):
-        if key not in state_dict:
+    for part in ("state", "param_groups"):
+        if part not in state_dict:
             raise ValueError(
-                f"not an optimizer's state dict: it has no {key!r}, only {sorted(map(str, state_dict))}"
+                f"not an optimizer's state dict: it has no {part!r}, only {sorted(map(str, state_dict))}"
             )
     saved = _match(optimizer, state_dict["param_groups"], state_dict["state"])
     chains = optimizer.chains()
@@ -135,7 +142,7 @@ def load(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> None:
         more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
         raise ValueError("the state dict does not fit, nothing was loaded: " + "; ".join(listed[:5]) + more)
     for group, (saved_group, values), slots, leaf, start in todo:
-        _fill(leaf, slots, values, start)
+        _fill(leaf, slots, values, start, saved_group)
         _fill_group(group, saved_group, leaf.state["step"])
     for hook in optimizer._optimizer_load_state_dict_post_hooks.values():
         hook(optimizer)
@@ -187,11 +194,19 @@ def _misfits(
     if who != group["optimizer"]:
         return [f"{leaf.name}: saved by {who}, now {group['optimizer']}'s"]
     found = _bad_numbers(factory_of(who), saved_group)
-    missing, extra = sorted(set(slots) - set(values)), sorted(set(values) - set(slots) - {"step"})
-    unstepped = not extra and not any(name in values for name, (slot, *_) in slots.items() if not slot.shared)
+    if "optimizer" not in saved_group:
+        found += [f"torch's {x} has no equal in {who}" for x in unlike(who, saved_group)]
+    expected = {
+        k: (name, part)
+        for name, (slot, shape, _) in slots.items()
+        for k, part in _saved_keys(leaf, name, slot, shape, saved_group).items()
+    }
+    missing, extra = sorted(set(expected) - set(values)), sorted(set(values) - set(expected) - {"step"})
+    own = [k for k, (name, _) in expected.items() if not slots[name][0].shared]
+    unstepped = not extra and not any(k in values for k in own)
     if extra or (missing and not unstepped):
         found.append(f"{leaf.name}: missing {', '.join(missing) or '-'}, unknown {', '.join(extra) or '-'}")
-    for name, (_, shape, _) in slots.items():
+    for name, (_, shape) in expected.items():
         value = values.get(name)
         if value is not None and (
             not isinstance(value, Tensor) or tuple(value.shape) != shape or value.is_complex()
@@ -212,10 +227,44 @@ def _bad_numbers(factory: Factory, saved_group: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _fill(leaf: Leaf, slots: Slots, values: Mapping[str, Any], start: int) -> None:
+def _saved_keys(
+    leaf: Leaf, name: str, slot: Slot, shape: tuple[int, ...], saved_group: Mapping[str, Any]
+) -> dict[str, tuple[int, ...]]:
+    """Under which keys, and in which shapes, the group that was saved kept a slot: its storage tells."""
+    coded = coding(saved_group.get("storage"), name, slot, shape, leaf, here=False)
+    return {name: shape} if coded is None else {key(name, s): part for s, (part, _) in coded.parts.items()}
+
+
+def _translated(
+    leaf: Leaf, name: str, slot: Slot, shape: tuple[int, ...], values: Mapping[str, Any], storage: Any
+) -> dict[str, Tensor]:
+    """A saved slot as this leaf keeps it: as it is where the codec is the same, else decoded and encoded anew."""
+    was, mine = coding(storage, name, slot, shape, leaf, here=False), leaf.codings.get(name)
+    if was == mine:
+        keys = [name] if mine is None else [key(name, suffix) for suffix in mine.parts]
+        return {k: values[k] for k in keys}
+    whole = values[name] if was is None else None
+    if was is not None:
+        parts = {suffix: sharding.everywhere(values[key(name, suffix)]) for suffix in was.parts}
+        whole = was.codec.decode(parts).view(shape)
+    assert whole is not None
+    if mine is None:
+        return {name: whole}
+    empty = {
+        s: torch.zeros(part, dtype=dtype, device=whole.device) for s, (part, dtype) in mine.parts.items()
+    }
+    coded = mine.codec.encode(sharding.everywhere(whole).to(torch.float32), empty)
+    return {key(name, suffix): part for suffix, part in coded.items()}
+
+
+def _fill(
+    leaf: Leaf, slots: Slots, values: Mapping[str, Any], start: int, saved_group: Mapping[str, Any]
+) -> None:
     for name, (slot, shape, hyper) in slots.items():
         if name in values:
-            sharding.fill(place(leaf, name, slot, shape, hyper), values[name])
+            place(leaf, name, slot, shape, hyper)
+            for k, value in _translated(leaf, name, slot, shape, values, saved_group.get("storage")).items():
+                sharding.fill(leaf.state[k], value)
         elif not slot.shared:
             leaf.state.pop(name, None)  # saved before its first gradient: it waits for that again
     uncounted = 1 if values else start  # torch's SGD keeps a momentum and does not count

@@ -17,7 +17,7 @@ from torch import Tensor
 from ._registry import unknown
 from ._transform import Chain, as_chain
 
-BOOKKEEPING = ("params", "param_names", "optimizer", "step", "view", "role", "active")
+BOOKKEEPING = ("params", "param_names", "optimizer", "step", "view", "role", "active", "storage")
 # what users and learning-rate schedulers write beside the hyperparameters; kept, and never read
 NOTES = ("name", "initial_lr", "min_lr", "max_lr", "base_momentum", "max_momentum", "swa_lr", "lr_scale")
 

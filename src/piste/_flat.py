@@ -138,7 +138,7 @@ class _Work:
         env = self.given.inputs(leaf, self.lane, self.stage.inputs)
         slots = {n: leaf.read(n) for s in self.stage.steps for n in s.slots}
         u = self.given.lift(leaf, u)
-        flat = self.compiled and leaf.dense and leaf.inplace
+        flat = self.compiled and leaf.dense and leaf.inplace and not leaf.codings
         if flat:
             env = {k: leaf.flat(v) if isinstance(v, Tensor) and v.dim() else v for k, v in env.items()}
             slots = {n: leaf.flat(v) if isinstance(v, Tensor) and v.dim() else v for n, v in slots.items()}
@@ -218,7 +218,7 @@ def _split(stage: Stage, leaves: list[Leaf], compiled: bool) -> tuple[list[list[
     sizes: dict[Any, int] = {}
     large: list[int] = []
     for i, leaf in enumerate(leaves):
-        if leaf.numel > PACK or not leaf.dense or (compiled and _compile.whole(leaf.numel)):
+        if leaf.numel > PACK or not leaf.dense or leaf.codings or (compiled and _compile.whole(leaf.numel)):
             large.append(i)
             continue
         key = (leaf.dtype, leaf.param.device)

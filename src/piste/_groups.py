@@ -121,7 +121,7 @@ def complete(
         raise ValueError(f"a param group needs 'params'; this one has {sorted(group)}")
     pairs = _pairs(params, group.pop("param_names", None), at)
     own = {k: v for k, v in group.items() if k not in BOOKKEEPING and k not in NOTES}
-    given = {k: v for k, v in group.items() if k in ("active", *NOTES) and v is not None}
+    given = {k: v for k, v in group.items() if k in ("active", "storage", *NOTES) and v is not None}
     if "optimizer" in group:
         theirs = factory_of(group["optimizer"])
         base = hyper if theirs.name == factory.name else {}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from . import _sharding as sharding
+from ._coding import Coding, coding, key
 from ._storage import compute_dtype, plain
 from ._transform import Chain, Slot
 
@@ -20,6 +21,7 @@ class Kind(NamedTuple):
     dtype: torch.dtype
     device: torch.device
     contiguous: bool
+    coded: bool = False
 
 
 alike = functools.cache(Kind)  # one object for equal kinds, so that they are compared by identity
@@ -49,6 +51,7 @@ class Leaf:
         "numel",
         "role",
         "probes",
+        "codings",
     )
 
     def __init__(
@@ -59,6 +62,7 @@ class Leaf:
         self.place = sharding.place(param)
         self.param = param = param if self.place is None else sharding.local(param)
         self.inplace, self.given_grad, self.role = inplace, grad, role
+        self.codings: dict[str, Coding] = {}  # the slots that are kept in fewer bits
         self.probes: dict[str, Any] = {}  # diagnostics: there only while metrics are on, never saved
         self.dense = is_dense(param)
         self.plain = param.is_contiguous() and not param.is_complex()  # flat is reshape(-1)
@@ -99,13 +103,23 @@ class Leaf:
 
     def read(self, name: str) -> Any:
         kept = self.stored(name) if name in self.state else self.probes.get(name)
-        return None if kept is None else plain.decode(kept)
+        if kept is not None and name in self.codings:
+            return self.codings[name].decode(self.parts(name), self)
+        return kept
+
+    def parts(self, name: str) -> dict[str, Tensor]:
+        """What is kept of a coded slot, by suffix."""
+        return {suffix: self.stored(key(name, suffix)) for suffix in self.codings[name].parts}
 
     def write(self, name: str, value: Tensor) -> None:
         if name in self.probes:
             self.probes[name] = value
+        elif name in self.codings:
+            kept = self.parts(name)
+            for suffix, part in self.codings[name].codec.encode(value.to(torch.float32), kept).items():
+                kept[suffix].copy_(part)
         elif self.inplace:
-            plain.encode(value, self.stored(name))
+            self.stored(name).copy_(value)
         else:
             self.state[name] = value
 
@@ -228,6 +242,28 @@ def make_slot(slot: Slot, shape: tuple[int, ...], hyper: Mapping[str, Any], leaf
     )
 
 
+def entries(
+    name: str, slot: Slot, shape: tuple[int, ...], hyper: Mapping[str, Any], leaf: Leaf
+) -> dict[str, Tensor]:
+    """A new slot as the state keeps it: one tensor, or the parts of its codec."""
+    made = make_slot(slot, shape, hyper, leaf)
+    if name not in leaf.codings:
+        return {name: made}
+    parts = leaf.codings[name].allocate(leaf, sharding.local(made))
+    return {key(name, suffix): part for suffix, part in parts.items()}
+
+
+def code(leaf: Leaf, chain: Chain, storage: Any) -> None:
+    """Decide which of the leaf's slots are coded."""
+    if storage is None:
+        return
+    for name, (slot, shape, _) in slot_shapes(chain, leaf).items():
+        found = coding(storage, name, slot, shape, leaf)
+        if found is not None:
+            leaf.codings[name] = found
+            leaf.kind = alike(*leaf.kind[:3], True)
+
+
 def leaf_dtype(leaf: Leaf) -> torch.dtype:
     """The real dtype of the parameter."""
     return leaf.param.dtype.to_real() if leaf.param.is_complex() else leaf.param.dtype
@@ -236,8 +272,11 @@ def leaf_dtype(leaf: Leaf) -> torch.dtype:
 def forecast(chain: Chain, leaf: Leaf) -> int:
     """Bytes of state the chain will keep of this parameter, before anything is allocated."""
     total = 0
-    for slot, shape, _ in slot_shapes(chain, leaf).values():
-        if not slot.shared and slot.kind != "probe":
+    for name, (slot, shape, _) in slot_shapes(chain, leaf).items():
+        if name in leaf.codings:
+            here = leaf.codings[name].here(leaf).values()
+            total += sum(torch.Size(part).numel() * dtype.itemsize for part, dtype in here)
+        elif not slot.shared and slot.kind != "probe":
             count = torch.Size(shape).numel()
             if "m n" in slot.axes and leaf.place is not None:  # only the part that lives here
                 count = count // max(1, leaf.shape.numel()) * leaf.numel

@@ -18,14 +18,17 @@ from torch import Tensor, nn
 from . import _checkpoint, _explain, _groups, _metrics, _views
 from . import _sharding as sharding
 from ._factory import Factory
-from ._leaf import Leaf
+from ._leaf import Leaf, code
 from ._pass import Pass
 from ._plan import make_lane, run
 from ._routing import matrix_view
+from ._storage import check
 from ._transform import Chain
 from ._tree import Multipass, meet
 
-ENGINE = {"rest": None, "overrides": None, "guard": None, "compile": "auto", "fused": True, "seed": 0}
+ENGINE = {
+    "rest": None, "overrides": None, "guard": None, "compile": "auto", "fused": True, "seed": 0, "storage": None,
+}  # fmt: skip
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -39,7 +42,9 @@ class Optimizer(torch.optim.Optimizer):
     - ``guard``: None, "skip" (a step with NaN or Inf gradients is left out and counted) or "raise";
     - ``compile``: "auto" (large models, when a compiler is at hand), True or False;
     - ``fused``: whether the chains that are exactly a torch algorithm may use torch's fused kernel;
-    - ``seed``: of the counter-based noise.
+    - ``seed``: of the counter-based noise;
+    - ``storage``: how slots are kept: None (plain), a preset ("8bit", "4bit", "bf16") or
+      ``{slot name or kind: codec}``, e.g. ``{"exp_avg_sq": "int8"}``.
 
     ``schedules``: ``{"lr": f}`` makes every group's lr ``f(steps taken)``; "AdamW.lr" speaks of one optimizer's groups,
     and ``schedules.scale(f)`` multiplies what each group started from.
@@ -57,6 +62,7 @@ class Optimizer(torch.optim.Optimizer):
         hyper = self.factory.checked(hyper, self.factory.name, also=ENGINE)
         self._set_engine(engine)
         groups = _groups.make_groups(self.factory, params, hyper, engine["rest"], engine["overrides"])
+        check(self.storage, {name: slot for g in groups for name, slot, _ in _chain_of(g).slots()})
         self._rest = engine["rest"]
         self._hyper = hyper
         super().__init__(groups, dict(hyper))
@@ -69,6 +75,7 @@ class Optimizer(torch.optim.Optimizer):
         self.guard, self.compile = engine["guard"], engine["compile"]
         self.fused, self.seed = bool(engine["fused"]), int(engine["seed"])
         self.schedules: dict[str, Callable[[int], Any]] = {}
+        self.storage = engine["storage"]
         self.skipped_steps = 0
         self._roles: dict[str, tuple[str, str]] = {}  # by parameter name: its role, and how that was found
         self._metrics: _metrics.Metrics | None = None
@@ -88,6 +95,8 @@ class Optimizer(torch.optim.Optimizer):
         else:
             count = sum(len(g["params"]) for g in self.param_groups)
             groups = _groups.complete(self.factory, group, self._hyper, self._rest, count)
+        for g in groups:
+            g.setdefault("storage", self.storage)
         _groups.refuse_repeats([*self.param_groups, *groups])
         states = [
             _checkpoint.new_states(_chain_of(g), _leaves_of(g, {}, {})) for g in groups
@@ -290,16 +299,13 @@ def _chain_of(group: Mapping[str, Any]) -> Chain:
 
 def _leaves_of(group: Mapping[str, Any], state: Mapping[Any, Any], roles: Mapping[str, Any]) -> list[Leaf]:
     view, other = group["view"], group["role"]
-    return [
-        Leaf(
-            name,
-            p,
-            state.get(p, {}),
-            matrix_view(view, p.dim()) if view else None,
-            role=roles.get(name, (other, ""))[0] or other,
-        )
-        for name, p in zip(group["param_names"], group["params"], strict=True)
-    ]
+    found = []
+    for name, p in zip(group["param_names"], group["params"], strict=True):
+        seen = matrix_view(view, p.dim()) if view else None
+        leaf = Leaf(name, p, state.get(p, {}), seen, role=roles.get(name, (other, ""))[0] or other)
+        code(leaf, _chain_of(group), group.get("storage"))
+        found.append(leaf)
+    return found
 
 
 def _apply_schedule(optimizer: Optimizer, key: str, schedule: Callable[[int], Any]) -> None:

@@ -35,6 +35,13 @@ class Place:
             i for i, p in enumerate(self.placements) if not p.is_replicate() and self.mesh.size(i) > 1
         )
 
+    @property
+    def by_rows(self) -> bool:
+        """Whether the tensor is cut along its first axis only, in one piece per rank."""
+        from torch.distributed.tensor import Shard
+
+        return all(type(self.placements[i]) is Shard and self.placements[i].dim == 0 for i in self.cut)
+
 
 def place(tensor: Tensor) -> Place | None:
     """Where a tensor's parts live; None if it is whole here."""
@@ -68,14 +75,15 @@ def aligned(tensor: Tensor, where: Place | None) -> Tensor:
     return local(tensor)
 
 
-def wrap(part: Tensor, where: Place | None, leading: int = 0) -> Tensor:
-    """A DTensor of parts in the placements of ``where``, behind ``leading`` further axes that are whole."""
+def wrap(part: Tensor, where: Place | None, leading: int = 0, whole: tuple[int, ...] | None = None) -> Tensor:
+    """A DTensor of parts in the placements of ``where``, behind ``leading`` further axes that are whole (or of another
+    shape, ``whole``, whose axes are cut alike)."""
     if where is None:
         return part
     from torch.distributed.tensor import DTensor
 
-    shape = torch.Size((*part.shape[:leading], *where.shape))
-    stride = torch.empty(shape, device="meta").stride() if leading else where.stride
+    shape = torch.Size((*part.shape[:leading], *where.shape) if whole is None else whole)
+    stride = where.stride if shape == where.shape else torch.empty(shape, device="meta").stride()
     placements = [_shifted(p, leading) for p in where.placements]
     return DTensor.from_local(part, where.mesh, placements, run_check=False, shape=shape, stride=stride)
 
@@ -161,6 +169,11 @@ def indices(part: Tensor, where: Place | None) -> Tensor | None:
         return None
     every = torch.arange(where.shape.numel(), device=part.device).view(where.shape)
     return put_back(every, where)
+
+
+def everywhere(tensor: Tensor) -> Tensor:
+    """The whole of a tensor that may be sharded."""
+    return tensor.full_tensor() if _is_dtensor(tensor) else tensor  # type: ignore[attr-defined]
 
 
 def fill(target: Tensor, value: Tensor) -> None:

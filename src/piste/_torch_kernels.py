@@ -28,7 +28,11 @@ def run(stage: Stage, lane: Lane, us: list[Tensor]) -> bool:
     if any(isinstance(x, Tensor) for x in lane.numbers):
         return False
     first = lane.leaves[0].kind
-    if first.dtype not in (torch.float32, torch.float64) or first.device.type not in ("cpu", "cuda"):
+    if (
+        first.dtype not in (torch.float32, torch.float64)
+        or first.device.type not in ("cpu", "cuda")
+        or first.coded
+    ):
         return False
     if {*map(id, map(_kind, lane.leaves))} != {id(first)} or {*map(_dtype, us)} != {first.dtype}:
         return False

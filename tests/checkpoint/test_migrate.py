@@ -263,13 +263,13 @@ def test_from_and_to_every_optimizer_the_steps_stay_sound(name):
 
 def test_a_rule_of_one_s_own_keeps_its_basis(registered):
     @piste.optimizer
-    def SoapLion(lr: float = 1e-3):
+    def LionInABasis(lr: float = 1e-3):
         """Lion in SOAP's basis."""
         rule = transforms.in_eigenbasis(transforms.scale_by_lion(0.9, 0.95), 0.95)
         return chain(rule, transforms.descend(lr))
 
     model, old = warm("SOAP", 5, betas=(0.95, 0.95))
-    new = SoapLion(model)
+    new = LionInABasis(model)
     report = rows(migrate(old, new))["inner.weight"]
     assert sorted(report["kept"]) == ["L", "Q_L", "Q_R", "R", "exp_avg"] and report["lost"] == ["exp_avg_sq"]
     held, taken = old.state[model.inner.weight], new.state[model.inner.weight]

@@ -1,0 +1,74 @@
+"""Which slots of a parameter are kept in fewer bits, and under which keys of its state.
+
+A codec keeps a slot as one or more tensors (codes and scales): ``exp_avg`` and ``exp_avg.scale``. Every entry of a
+state stays an ordinary tensor, so checkpoints of any kind can hold it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from . import _sharding as sharding
+from ._slots import Slot
+from ._storage import Codec, Parts, resolve
+
+if TYPE_CHECKING:
+    from ._leaf import Leaf
+
+
+@dataclass(frozen=True)
+class Coding:
+    """A codec, the whole slot's shape, and what is kept of it: {suffix: (shape, dtype)}."""
+
+    codec: Codec
+    shape: tuple[int, ...]
+    parts: Parts
+
+    def decode(self, kept: Mapping[str, Tensor], leaf: Leaf) -> Tensor:
+        """The slot in the arithmetic's dtype, or the rows of it that live here."""
+        cut = leaf.place is not None and leaf.place.cut
+        return self.codec.decode(kept).view(leaf.param.shape if cut else self.shape).to(leaf.dtype)
+
+    def here(self, leaf: Leaf) -> Parts:
+        """What is kept of the part that lives here: whole rows, so that no block is cut."""
+        if leaf.place is None or not leaf.place.cut:
+            return self.parts
+        rows = leaf.param.shape[0]
+        return {suffix: ((rows, *shape[1:]), dtype) for suffix, (shape, dtype) in self.parts.items()}
+
+    def allocate(self, leaf: Leaf, value: Tensor) -> dict[str, Tensor]:
+        """New parts that hold ``value`` (of the part that lives here), sharded as the parameter is."""
+        empty = {
+            suffix: torch.zeros(shape, dtype=dtype, device=leaf.param.device)
+            for suffix, (shape, dtype) in self.here(leaf).items()
+        }
+        made = self.codec.encode(value.to(torch.float32), empty)
+        return {
+            suffix: sharding.wrap(part, leaf.place, whole=self.parts[suffix][0])
+            for suffix, part in made.items()
+        }
+
+
+def key(name: str, suffix: str) -> str:
+    """Where a part is kept in the state."""
+    return f"{name}.{suffix}" if suffix else name
+
+
+def coding(
+    storage: Any, name: str, slot: Slot, shape: tuple[int, ...], leaf: Leaf, here: bool = True
+) -> Coding | None:
+    """How this slot of this parameter is coded; None: it is kept plain. Only tensors that are whole or cut by rows are
+    coded ``here``, and only those laid out in the order of their axes; a saved one may come from elsewhere."""
+    codec = None if storage is None else resolve(storage, name, slot)
+    if codec is None or slot.shared or slot.kind == "probe" or leaf.param.is_complex() or not leaf.plain:
+        return None
+    if here and leaf.place is not None and (slot.axes != "m n" or not leaf.place.by_rows):
+        return None
+    leading = len(shape) - len(leaf.shape) if "m n" in slot.axes else 0
+    parts = codec.parts(shape, slot.kind, 1 + leading)
+    return None if parts is None else Coding(codec, shape, parts)
