@@ -7,7 +7,7 @@ its middle:
 
 Numbered from zero upwards, cell j of decade i is t = n + j. So value(t) is piecewise linear, with slopes that grow at
 t = n - 1/2, where the edges of decades lie: a sum of ramps, with neither a table nor a branch. The other way round,
-three comparisons find the decade; the cell follows linearly.
+three halvings find the decade; the cell follows linearly.
 
 Reference: "8-bit Optimizers via Block-wise Quantization", Dettmers, Lewis, Shleifer and Zettlemoyer, 2021,
 https://arxiv.org/abs/2110.02861
@@ -15,6 +15,7 @@ https://arxiv.org/abs/2110.02861
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,15 @@ import torch
 from torch import Tensor
 
 from .codec import Parts, Shape, blocks, scales, settled
+
+
+def _bits(x: float) -> int:
+    """The bits of a float32 above zero."""
+    return struct.unpack("<i", struct.pack("<f", x))[0]
+
+
+_ONE = _bits(1.0)
+_EDGE = 0.9999  # just below the edge: a number rounded onto it must not count as the lower decade's cell n
 
 
 def magnitude(t: Tensor, decades: int, signed: bool) -> Tensor:
@@ -41,17 +51,21 @@ def magnitude(t: Tensor, decades: int, signed: bool) -> Tensor:
 
 
 def cell(a: Tensor, decades: int, signed: bool) -> Tensor:
-    """A number whose whole part is the cell nearest to ``a`` in [0, 1], the last one (for 1) aside."""
-    z = None
-    for k in range(decades):
-        n = (1.0 if signed else 2.0) * 2 ** (decades - 1 - k)
-        line = a * (n * 10.0**k / 0.9) + n * 8 / 9
-        z = line if z is None else _at_most(z, line)
-    assert z is not None
-    first = (z.view(torch.int32) & 0x7F800000).view(torch.float32)  # of the decade: the power of two below z
+    """A number whose whole part is the cell nearest to ``a`` in [0, 1], the last one (for 1) aside.
+
+    Comparisons by the sign bit of a difference, choices by masks: a compiler's own take twice the instructions.
+    """
+    y, power = a, torch.zeros_like(a, dtype=torch.int32)
+    for k in (4, 2, 1) if decades > 4 else (2, 1):
+        below = (y - _EDGE * 10.0**-k).view(torch.int32) >> 31  # all bits or none
+        y = y * (_ONE + (below & (_bits(10.0**k) - _ONE))).view(torch.float32)
+        power = power + (below & (k << 23))
+    most = (1.0 if signed else 2.0) * 2 ** (decades - 1)
+    n = (_bits(most) - power).view(torch.float32)  # divided by 2^k at every turn
+    z = n * (y * (1 / 0.9) + 8 / 9)
     # cells of a decade are five times as wide as those below, so the middle between the two kinds is at 1/5 of the
-    # first one: from there to its end z goes from n to n + 1
-    return z - 0.25 * torch.relu(first + 1 - z)
+    # first one: from there to its end the result goes from n to n + 1
+    return z - 0.25 * torch.relu(n + 1 - z)
 
 
 def _at_most(a: Tensor, b: Tensor | float) -> Tensor:
