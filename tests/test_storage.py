@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import piste
+from piste import _compile
 from piste._storage import resolve
 from tiny import OPTIMIZERS, assert_same, every_optimizer, make, weights
 
@@ -117,6 +118,29 @@ def test_training_in_eight_bits_stays_near(name):
         train(twin, make(name, twin), 0, 15),
     )
     assert ours == pytest.approx(theirs, rel=0.05)
+
+
+@pytest.mark.skipif(not _compile.available("cpu"), reason="no C++ compiler at hand")
+@pytest.mark.parametrize("storage", ["8bit", {"exp_avg": "int8", "exp_avg_sq": "bf16"}])
+def test_compiled_is_eager(storage, monkeypatch):
+    """One kernel that decodes, steps and encodes; in several pieces, as large tensors are."""
+    monkeypatch.setattr("piste._flat_coded.ROWS", 40)
+    model, twin = net(), net()
+    opts = [piste.AdamW(m, lr=0.01, storage=storage, compile=c) for m, c in ((model, True), (twin, False))]
+    before = None
+    for i in range(4):
+        train(model, opts[0], i, i + 1)
+        for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+            q.grad = p.grad.clone()
+        opts[1].step()
+        before = len(_compile.compiled_graphs) if i == 0 else before
+        torch.testing.assert_close(weights(model), weights(twin), rtol=1e-4, atol=1e-5)
+    assert len(_compile.compiled_graphs) == before
+    for a, b in zip(*(o.leaves()[0] for o in opts), strict=True):
+        for name in a.codings:
+            assert a.stored(name).dtype == b.stored(name).dtype
+            size = b.read(name).abs().amax()
+            assert (a.read(name) - b.read(name)).abs().amax() <= 0.02 * size
 
 
 def test_what_cannot_be_is_refused_by_name():

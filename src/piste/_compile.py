@@ -39,10 +39,17 @@ class Kernel:
     """``prepare(numbers)`` once per step, then ``kernel(tensors, prepared)`` per tensor.
 
     ``pure(tensors, numbers)`` returns ({i: new value of tensors[i]}, written in place; further results, returned).
-    Tensors are flat or 0-d.
+    Tensors are flat or 0-d; with ``widths`` they are rows of so many numbers each.
     """
 
-    def __init__(self, name: str, pure: PureStage, tensors: Sequence[Tensor], numbers: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        pure: PureStage,
+        tensors: Sequence[Tensor],
+        numbers: int,
+        widths: Sequence[int] | None = None,
+    ) -> None:
         from torch._guards import TracingContext, tracing
         from torch._inductor.decomposition import select_decomp_table
         from torch._subclasses import FakeTensorMode
@@ -50,8 +57,9 @@ class Kernel:
         from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
         mode = FakeTensorMode(shape_env=ShapeEnv())
-        samples = [_example(mode, i, t) for i, t in enumerate(tensors)]
-        values = [_example(mode, -1, torch.full((), 0.5, dtype=torch.float64)) for _ in range(numbers)]
+        widths = [BLOCK] * len(tensors) if widths is None else widths
+        samples = [_example(mode, i, t, w) for i, (t, w) in enumerate(zip(tensors, widths, strict=True))]
+        values = [_example(mode, -1, torch.full((), 0.5, dtype=torch.float64), 0) for _ in range(numbers)]
         k = len(samples)
 
         def stage(*args: Tensor) -> list[Tensor]:
@@ -103,6 +111,10 @@ class Kernel:
         """The kernel itself, on contiguous tensors (0-d ones aside) of one :func:`whole` length, of any shape."""
         return self._run([length // BLOCK, *tensors, *prepared.derived])
 
+    def run_rows(self, rows: int, tensors: Sequence[Tensor], prepared: Prepared) -> list[Tensor]:
+        """As :meth:`run`, for tensors of ``widths`` numbers a row."""
+        return self._run([rows, *tensors, *prepared.derived])
+
     def _eager(self, tensors: Sequence[Tensor], prepared: Prepared) -> list[Tensor]:
         writes, results = self._pure(tensors, prepared.numbers)
         for place, value in writes.items():
@@ -121,8 +133,8 @@ class Prepared:
     derived: list[Tensor]
 
 
-def _example(mode: Any, i: int, like: Tensor) -> Tensor:
-    """A fake tensor [k, BLOCK] of unknown k, the same for all, or a fake 0-d one."""
+def _example(mode: Any, i: int, like: Tensor, width: int) -> Tensor:
+    """A fake tensor [k, width] of unknown k, the same for all, or a fake 0-d one."""
     from torch._dynamo.source import ConstantSource
     from torch.fx.experimental.symbolic_shapes import DimDynamic, StatelessSymbolicContext
 
@@ -130,7 +142,7 @@ def _example(mode: Any, i: int, like: Tensor) -> Tensor:
         return mode.from_tensor(like)
     dynamic = StatelessSymbolicContext(dynamic_sizes=[DimDynamic.DUCK, DimDynamic.STATIC])
     return mode.from_tensor(
-        like.new_empty(_EXAMPLE, BLOCK), symbolic_context=dynamic, source=ConstantSource(f"t{i}")
+        like.new_empty(_EXAMPLE, width), symbolic_context=dynamic, source=ConstantSource(f"t{i}")
     )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 from . import _compile, _torch_kernels
+from ._flat_coded import run_coded
 from ._leaf import Leaf
 from ._pass import Pass, cast, finish, numbers, shared_names
 from ._program import Frame, run, sum_key, summed
@@ -132,7 +133,11 @@ class _Work:
     def alone(self, leaf: Leaf, u: Tensor, own: dict[Any, Any] | None = None) -> Tensor:
         """One tensor: flat in memory order for the compiler, as it is without. ``own``: sums over it, if it is
         sharded."""
-        taken = None if self.way is None else self.way.take(leaf, u, self.given)
+        if leaf.codings and self.compiled and not (self.shared or self.sums or own):
+            done = run_coded(self.stage, self.lane, leaf, u, self.given, self.prepared)
+            if done is not None:
+                return done
+        taken = None if self.way is None or leaf.codings else self.way.take(leaf, u, self.given)
         if taken is not None:
             return taken
         env = self.given.inputs(leaf, self.lane, self.stage.inputs)
