@@ -152,6 +152,21 @@ def test_what_cannot_be_is_refused_by_name():
         piste.AdamW(net(), storage={"exp_avg_sq": "int9"})
 
 
+def test_weights_are_refused_before_anything_is_made():
+    with pytest.raises(ValueError, match="weights are kept as the model has them"):
+        piste.AdamW(net(), storage={"param": "bf16_error_bits"})
+
+
+def test_a_group_s_own_storage_is_checked_too():
+    model = net()
+    opt = piste.AdamW(
+        [{"params": model[0].parameters(), "storage": "8bit"}, {"params": model[2].parameters()}]
+    )
+    assert [bool(leaf.codings) for leaves in opt.leaves() for leaf in leaves] == [True, False, False, False]
+    with pytest.raises(ValueError, match="exp_avgg"):
+        piste.AdamW([{"params": model[4].parameters(), "storage": {"exp_avgg": "int8"}}])
+
+
 def test_names_of_either_group_are_known():
     opt = piste.Muon(net(), storage={"exp_avg_sq": "int8"})
     assert set(coded(opt)) == {"exp_avg_sq"}

@@ -62,6 +62,7 @@ class Optimizer(torch.optim.Optimizer):
         hyper = self.factory.checked(hyper, self.factory.name, also=ENGINE)
         self._set_engine(engine)
         groups = _groups.make_groups(self.factory, params, hyper, engine["rest"], engine["overrides"])
+        _refuse_weights(self.storage)
         check(self.storage, {name: slot for g in groups for name, slot, _ in _chain_of(g).slots()})
         self._rest = engine["rest"]
         self._hyper = hyper
@@ -96,7 +97,9 @@ class Optimizer(torch.optim.Optimizer):
             count = sum(len(g["params"]) for g in self.param_groups)
             groups = _groups.complete(self.factory, group, self._hyper, self._rest, count)
         for g in groups:
-            g.setdefault("storage", self.storage)
+            if g.setdefault("storage", self.storage) is not self.storage:
+                _refuse_weights(g["storage"])
+                check(g["storage"], {name: slot for name, slot, _ in _chain_of(g).slots()})
         _groups.refuse_repeats([*self.param_groups, *groups])
         states = [
             _checkpoint.new_states(_chain_of(g), _leaves_of(g, {}, {})) for g in groups
@@ -291,6 +294,14 @@ def _bind(factory: Factory, args: tuple[Any, ...], kwargs: dict[str, Any]) -> di
     if twice:
         raise TypeError(f"{factory.name} got {twice[0]!r} twice")
     return {**hyper, **kwargs}
+
+
+def _refuse_weights(storage: Any) -> None:
+    if isinstance(storage, Mapping) and "param" in storage:
+        raise ValueError(
+            "storage={'param': …}: weights are kept as the model has them in this version; cast the model "
+            "(model.bfloat16()), and name slots or kinds of slots in storage="
+        )
 
 
 def _chain_of(group: Mapping[str, Any]) -> Chain:
