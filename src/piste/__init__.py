@@ -1,6 +1,5 @@
 """piste: training neural networks by descent. Every optimizer a few lines of mathematics, one engine for all."""
 
-from . import checkpoint as checkpoint
 from . import functional as functional
 from . import laws as laws
 from . import linalg as linalg
@@ -39,3 +38,11 @@ from ._transform import total as total
 from ._transform import transform as transform
 from ._transform import weights as weights
 from .optimizers import *  # noqa: F403
+
+
+def __getattr__(name: str) -> object:
+    if name == "checkpoint":  # on first use: an optimizer alone needs neither its files nor numpy
+        import importlib
+
+        return importlib.import_module(".checkpoint", __name__)
+    raise AttributeError(f"module 'piste' has no attribute {name!r}")
