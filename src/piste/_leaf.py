@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from . import _sharding as sharding
-from ._coding import Coding, coding, key
-from ._storage import compute_dtype, plain
+from ._coding import Coding, coding, key, keys
+from ._storage import WeightCodec, compute_dtype, plain, weight_codec
 from ._transform import Chain, Slot
 
 
@@ -24,6 +24,7 @@ class Kind(NamedTuple):
     coded: bool = False
 
 
+RESIDUAL = "param."  # begins the state's names of what a weight in bf16 leaves over
 alike = functools.cache(Kind)  # one object for equal kinds, so that they are compared by identity
 
 
@@ -52,6 +53,7 @@ class Leaf:
         "role",
         "probes",
         "codings",
+        "weight",
     )
 
     def __init__(
@@ -63,6 +65,7 @@ class Leaf:
         self.param = param = param if self.place is None else sharding.local(param)
         self.inplace, self.given_grad, self.role = inplace, grad, role
         self.codings: dict[str, Coding] = {}  # the slots that are kept in fewer bits
+        self.weight: WeightCodec | None = None  # how the parameter itself is kept; None: as it is
         self.probes: dict[str, Any] = {}  # diagnostics: there only while metrics are on, never saved
         self.dense = is_dense(param)
         self.plain = param.is_contiguous() and not param.is_complex()  # flat is reshape(-1)
@@ -109,7 +112,7 @@ class Leaf:
 
     def parts(self, name: str) -> dict[str, Tensor]:
         """What is kept of a coded slot, by suffix."""
-        return {suffix: self.stored(key(name, suffix)) for suffix in self.codings[name].parts}
+        return {suffix: self.stored(k) for suffix, k in keys(name, self.codings[name]).items()}
 
     def write(self, name: str, value: Tensor) -> None:
         if name in self.probes:
@@ -123,7 +126,25 @@ class Leaf:
         else:
             self.state[name] = value
 
-    def write_param(self, value: Tensor) -> None:
+    def weights(self) -> Tensor:
+        """The parameter as the arithmetic sees it: what its codec keeps, if it has one."""
+        if self.weight is None:
+            return self.real(self.param.detach() if self.inplace else self.param)
+        return self.weight.decode(self.weight_parts()).to(self.dtype)
+
+    def weight_parts(self) -> dict[str, Tensor]:
+        """What is kept of a coded parameter, by suffix: itself, and what it leaves over."""
+        assert self.weight is not None
+        rest = [suffix for suffix in self.weight.parts(self.param.shape) if suffix]
+        return {"": self.param.detach(), **{suffix: self.stored(RESIDUAL + suffix) for suffix in rest}}
+
+    def write_param(self, value: Tensor, rounding: Tensor | None = None) -> None:
+        """``rounding``: the random bits that a stochastic codec asks for."""
+        if self.weight is not None:
+            kept = self.weight_parts()
+            for suffix, part in self.weight.encode(value.to(torch.float32), kept, rounding).items():
+                kept[suffix].copy_(part)
+            return
         target = self.real(self.param) if self.inplace else None
         if target is not None:
             target.copy_(value)
@@ -212,6 +233,9 @@ def slot_shapes(chain: Chain, leaf: Leaf) -> dict[str, tuple[Slot, tuple[int, ..
                     own = tuple({"m": m, "n": n}.get(a) or int(hyper[a]) for a in slot.axes.split())
                 full = name if len(shapes) == 1 else f"{name}.{i}"
                 found[full] = slot, (() if slot.shared else (*batch, *own)), hyper
+    for suffix, (shape, dtype) in leaf.weight.parts(whole).items() if leaf.weight is not None else ():
+        if suffix:
+            found[RESIDUAL + suffix] = Slot("residual", dtype=dtype), shape, {}
     return found
 
 
@@ -223,11 +247,11 @@ def make_slot(slot: Slot, shape: tuple[int, ...], hyper: Mapping[str, Any], leaf
     like = leaf.real(leaf.param.detach())
     leading = shape[: len(shape) - len(leaf.shape)] if "m n" in slot.axes else ()
     if slot.axes == "m n" and leaf.dense:
-        made = torch.zeros_like(like, dtype=plain.dtype(slot.kind, leaf_dtype(leaf)))
+        made = torch.zeros_like(like, dtype=plain.dtype(slot, leaf_dtype(leaf)))
     elif "m n" in slot.axes and leaf.place is not None:
-        made = plain.allocate(slot.kind, (*leading, *like.shape), like)
+        made = plain.allocate(slot, (*leading, *like.shape), like)
     else:
-        made = plain.allocate(slot.kind, shape, like)
+        made = plain.allocate(slot, shape, like)
     fill, eye = (hyper[x] if isinstance(x, str) else x for x in (slot.fill, slot.eye))
     if fill:
         made.fill_(fill)
@@ -254,9 +278,12 @@ def entries(
 
 
 def code(leaf: Leaf, chain: Chain, storage: Any) -> None:
-    """Decide which of the leaf's slots are coded."""
+    """Decide which of the leaf's slots are coded, and whether its weight is."""
     if storage is None:
         return
+    if leaf.param.dtype == torch.bfloat16:
+        leaf.weight = weight_codec(storage)
+        leaf.kind = alike(*leaf.kind[:3], leaf.weight is not None)
     for name, (slot, shape, _) in slot_shapes(chain, leaf).items():
         found = coding(storage, name, slot, shape, leaf)
         if found is not None:
@@ -280,5 +307,5 @@ def forecast(chain: Chain, leaf: Leaf) -> int:
             count = torch.Size(shape).numel()
             if "m n" in slot.axes and leaf.place is not None:  # only the part that lives here
                 count = count // max(1, leaf.shape.numel()) * leaf.numel
-            total += plain.bytes(slot.kind, count, leaf_dtype(leaf))
+            total += plain.bytes(slot, count, leaf_dtype(leaf))
     return total

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, overload
 
@@ -22,7 +22,7 @@ from ._leaf import Leaf, code
 from ._pass import Pass
 from ._plan import make_lane, run
 from ._routing import matrix_view
-from ._storage import check
+from ._storage import check, weight_codec
 from ._transform import Chain
 from ._tree import Multipass, meet
 
@@ -62,7 +62,7 @@ class Optimizer(torch.optim.Optimizer):
         hyper = self.factory.checked(hyper, self.factory.name, also=ENGINE)
         self._set_engine(engine)
         groups = _groups.make_groups(self.factory, params, hyper, engine["rest"], engine["overrides"])
-        _refuse_weights(self.storage)
+        _refuse_weights(self.storage, groups)
         check(self.storage, {name: slot for g in groups for name, slot, _ in _chain_of(g).slots()})
         self._rest = engine["rest"]
         self._hyper = hyper
@@ -98,7 +98,7 @@ class Optimizer(torch.optim.Optimizer):
             groups = _groups.complete(self.factory, group, self._hyper, self._rest, count)
         for g in groups:
             if g.setdefault("storage", self.storage) is not self.storage:
-                _refuse_weights(g["storage"])
+                _refuse_weights(g["storage"], [g])
                 check(g["storage"], {name: slot for name, slot, _ in _chain_of(g).slots()})
         _groups.refuse_repeats([*self.param_groups, *groups])
         states = [
@@ -296,11 +296,15 @@ def _bind(factory: Factory, args: tuple[Any, ...], kwargs: dict[str, Any]) -> di
     return {**hyper, **kwargs}
 
 
-def _refuse_weights(storage: Any) -> None:
-    if isinstance(storage, Mapping) and "param" in storage:
+def _refuse_weights(storage: Any, groups: Iterable[Mapping[str, Any]]) -> None:
+    """Codecs of weights are for bf16: of others there is nothing left over. Some of the parameters must be."""
+    codec = weight_codec(storage)
+    given = [(n, p.dtype) for g in groups for n, p in zip(g["param_names"], g["params"], strict=True)]
+    if codec is not None and given and all(dtype != torch.bfloat16 for _, dtype in given):
+        name, dtype = given[0]
         raise ValueError(
-            "storage={'param': …}: weights are kept as the model has them in this version; cast the model "
-            "(model.bfloat16()), and name slots or kinds of slots in storage="
+            f"storage={{'param': {codec.name!r}}} keeps bf16 weights, and {name!r} is {dtype} (no parameter is bf16): "
+            "cast the model first (model.bfloat16()), or leave 'param' out of storage="
         )
 
 
