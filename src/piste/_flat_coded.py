@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from . import _compile
+from ._coding import key
 from ._leaf import Leaf
 from ._pass import Pass, finish
 from ._program import Frame, run
@@ -34,103 +35,131 @@ def run_coded(
 ) -> Tensor | None:
     """Run the stage on a parameter of which something is coded; the new update (the last stage writes the parameter
     instead). None: it cannot be one kernel (blocks of several lengths, a layout of its own)."""
-    layout = _Layout.of(stage, lane, leaf, u, given)
-    if layout is None:
-        return None
-    key = (
-        stage.key,
-        u.device,
-        leaf.dtype,
-        layout.kinds,
-        tuple((n, c.codec) for n, c in leaf.codings.items()),
-        leaf.weight,
-    )
-    kernel = _kernels.get(key)
-    if kernel is None:
-        name = "_".join(["coded", *(s.transform.name for s in stage.steps)])
-        pure = _Pure(stage, layout, leaf)
-        kernel = _kernels[key] = _compile.Kernel(
-            name, pure, layout.tensors, len(lane.numbers) + 1, layout.widths
-        )
-    if key not in prepared:
-        prepared[key] = kernel.prepare([float(lane.step), *lane.numbers])
-    several = [t.tensor_split(-(-layout.rows // ROWS)) for t in layout.tensors]
-    results = [kernel.run_rows(part[0].shape[0], part, prepared[key]) for part in zip(*several, strict=True)]
+    moving = _moving(stage, lane, leaf, u, given)
+    layout = leaf.layouts.get(stage.key)
+    if layout is None or not layout.holds(leaf, moving):
+        standing = _standing(stage, leaf)
+        layout = None if standing is None else _Layout.of(stage, leaf, {**moving, **standing})
+        if layout is None:
+            return None
+        leaf.layouts[stage.key] = layout
+    layout.place(moving)
+    if layout.kernel is None:
+        layout.kernel = _kernel_of(stage, lane, leaf, layout)
+    kernel = layout.kernel
+    if id(kernel) not in prepared:
+        prepared[id(kernel)] = kernel.prepare([float(lane.step), *lane.numbers])
+    ready = prepared[id(kernel)]
+    results = [kernel.run_rows(part[0].shape[0], part, ready) for part in layout.parts]
     if not results[0]:
         return u
     return torch.cat([torch.cat(pieces, -1) for pieces in results]).view(leaf.param.shape)
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """What a kernel is given: tensors [k, width], by name and, in pieces, by number of the piece.
+def _kernel_of(stage: Stage, lane: Lane, leaf: Leaf, layout: _Layout) -> _compile.Kernel:
+    codecs = tuple((n, c.codec) for n, c in leaf.codings.items())
+    tensors = layout.parts[0]
+    widths = [(t.shape[1], t.stride(0)) for t in tensors]  # entries in a row, and from one row to the next
+    kinds = tuple(zip(layout.names, [t.dtype for t in tensors], widths, strict=True))
+    kind = (stage.key, leaf.param.device, leaf.dtype, kinds, codecs, leaf.weight)
+    if kind not in _kernels:
+        name = "_".join(["coded", *(s.transform.name for s in stage.steps)])
+        pure = _Pure(stage, layout, leaf)
+        _kernels[kind] = _compile.Kernel(name, pure, tensors, len(lane.numbers) + 1, widths)
+    return _kernels[kind]
 
-    Names: an input ("u", "grad", "param"), ("slot", name), ("part", name, suffix), ("weight", suffix).
+
+@dataclass
+class _Layout:
+    """What a kernel is given: tensors [k, width] by name and, in pieces, by number of the piece; some rows at a time.
+
+    Names: an input ("u", "grad", "param"), ("slot", name, ""), ("part", name, suffix), ("weight", suffix). Kept from step
+    to step, for most of it stands still: making it costs as much as a million entries' arithmetic.
     """
 
     rows: int
     pieces: int
     names: list[Any]
-    tensors: list[Tensor]
+    parts: list[list[Tensor]]
+    seen: dict[Any, Tensor]  # the tensors it was made of
+    kernel: _compile.Kernel | None = None
 
     @classmethod
-    def of(cls, stage: Stage, lane: Lane, leaf: Leaf, u: Tensor, given: Pass) -> _Layout | None:
-        found = _named(stage, lane, leaf, u, given)
+    def of(cls, stage: Stage, leaf: Leaf, found: dict[Any, Tensor]) -> _Layout | None:
         slots = {n for s in stage.steps for n in s.slots}
         codecs = [c.codec for n, c in leaf.codings.items() if n in slots]
-        sizes = {t.numel() for name, t in (found or {}).items() if name[-1] == "scale"} or {
-            leaf.numel // ALONE
-        }
+        sizes = {t.numel() for name, t in found.items() if name[-1] == "scale"} or {leaf.numel // ALONE}
         k = sizes.pop()
-        if found is None or sizes or k < 2 or any(t.numel() % k for t in found.values()):
+        if sizes or k < 2 or any(t.numel() % k for t in found.values()):
             return None
         if not (leaf.plain and leaf.inplace and all(t.is_contiguous() and t.dim() for t in found.values())):
             return None
-        words = [isinstance(c, Words) for c in codecs]
-        if any(words) and not all(w or isinstance(c, Cast) for w, c in zip(words, codecs, strict=True)):
+        words = {n for n, c in leaf.codings.items() if isinstance(c.codec, Words)}
+        if words and not all(isinstance(c, (Words, Cast)) for c in codecs):
             return None  # codes that come in other pieces
-        pieces = QUARTERS if any(words) else 1
-        names: list[Any] = []
-        tensors: list[Tensor] = []
+        made = cls(k, QUARTERS if words else 1, [], [[] for _ in range(-(-k // ROWS))], found)
         for name, t in found.items():
-            rows = t.view(k, -1)
-            if name[0] == "part" and isinstance(leaf.codings[name[1]].codec, Words) and name[2] == "":
-                cut = [rows.view(torch.float32)]  # compilers load these whole, and whole numbers by the byte
-            else:
-                cut = [rows] if rows.shape[1] == 1 else rows.view(k, pieces, -1).unbind(1)
-            names += [(name, i) for i in range(len(cut))]
-            tensors += cut
-        return cls(k, pieces, names, tensors)
+            whole = name[0] == "part" and name[1] in words and name[2] == ""
+            cut = made._cut(t.view(torch.float32) if whole else t, 1 if whole else made.pieces)
+            made.names += [(name, i) for i in range(len(cut))]
+            for part, rows in zip(made.parts, zip(*cut, strict=True), strict=True):
+                part += rows
+        return made
 
-    @property
-    def widths(self) -> list[tuple[int, int]]:
-        """Of each tensor: entries in a row, and from one row to the next."""
-        return [(t.shape[1], t.stride(0)) for t in self.tensors]
+    def _cut(self, tensor: Tensor, pieces: int) -> list[Sequence[Tensor]]:
+        """The pieces, each as some rows at a time. Words are seen as floats: compilers load those whole, and whole
+        numbers by the byte."""
+        rows = tensor.view(self.rows, -1)
+        cut = [rows] if rows.shape[1] == 1 else rows.view(self.rows, pieces, -1).unbind(1)
+        return [piece.tensor_split(len(self.parts)) for piece in cut]
 
-    @property
-    def kinds(self) -> tuple[Any, ...]:
-        return tuple(zip(self.names, [t.dtype for t in self.tensors], self.widths, strict=True))
+    def holds(self, leaf: Leaf, moving: dict[Any, Tensor]) -> bool:
+        """Whether it was made of what the leaf keeps now, and this step's own tensors are alike."""
+        for name, t in self.seen.items():
+            if name in moving:
+                new = moving[name]
+                if new.dtype is not t.dtype or new.numel() != t.numel() or not new.is_contiguous():
+                    return False
+            elif name[0] in ("slot", "part") and leaf.stored(key(*name[1:])) is not t:
+                return False
+        return moving.keys() <= self.seen.keys()
+
+    def place(self, moving: dict[Any, Tensor]) -> None:
+        """Put this step's own tensors where they belong."""
+        for name, t in moving.items():
+            if self.seen[name] is t:
+                continue
+            self.seen[name] = t
+            start = self.names.index((name, 0))
+            for i, several in enumerate(self._cut(t, self.pieces)):
+                for part, rows in zip(self.parts, several, strict=True):
+                    part[start + i] = rows
 
 
-def _named(stage: Stage, lane: Lane, leaf: Leaf, u: Tensor, given: Pass) -> dict[Any, Tensor] | None:
-    """What the stage reads and writes of the parameter; None if it asks for what has no such form."""
+def _moving(stage: Stage, lane: Lane, leaf: Leaf, u: Tensor, given: Pass) -> dict[Any, Tensor]:
+    """What comes anew in every step."""
     found: dict[Any, Tensor] = {("u",): u}
-    for name in stage.inputs - {"step", "loss"}:
-        if name not in ("grad", "param"):
-            return None
-        if name == "grad":
-            found["grad",] = given.gradients[leaf.name]
-        elif leaf.weight is None:
-            found["param",] = leaf.param
-        else:
-            found |= {("weight", suffix): part for suffix, part in leaf.weight_parts().items()}
+    if "grad" in stage.inputs:
+        found["grad",] = given.gradients[leaf.name]
     if stage.last and leaf.weight is not None and leaf.weight.noisy:
         found["weight", "noise"] = given.rounding(leaf, lane)
+    return found
+
+
+def _standing(stage: Stage, leaf: Leaf) -> dict[Any, Tensor] | None:
+    """What is written in place; None if the stage asks for what has no such form."""
+    if stage.inputs - {"step", "loss", "grad", "param"}:
+        return None
+    found: dict[Any, Tensor] = {}
+    if "param" in stage.inputs and leaf.weight is None:
+        found["param",] = leaf.param
+    elif "param" in stage.inputs:
+        found |= {("weight", suffix): part for suffix, part in leaf.weight_parts().items()}
     for name in [n for s in stage.steps for n in s.slots if n in leaf.codings or n in leaf.state]:
         if name in leaf.codings:
             found |= {("part", name, suffix): part for suffix, part in leaf.parts(name).items()}
         else:
-            found["slot", name] = leaf.stored(name)
+            found["slot", name, ""] = leaf.stored(name)
     return found
 
 
@@ -171,7 +200,7 @@ class _Pure:
         """A slot, piece by piece."""
         codec = self.codecs.get(name)
         if codec is None:
-            return [given[("slot", name), i] for i in range(self.pieces)]
+            return [given[("slot", name, ""), i] for i in range(self.pieces)]
         if isinstance(codec, Words):
             words = given[("part", name, ""), 0].view(torch.int32)
             return [x.to(self.dtype) for x in codec.read(words, given[("part", name, "scale"), 0])]
@@ -182,7 +211,7 @@ class _Pure:
         """What is to be kept of a slot's new pieces."""
         codec = self.codecs.get(name)
         if codec is None:
-            return {(("slot", name), i): value for i, value in enumerate(new)}
+            return {(("slot", name, ""), i): value for i, value in enumerate(new)}
         if isinstance(codec, Words):
             words, scale = codec.write([x.float() for x in new])
             return {(("part", name, ""), 0): words.view(torch.float32), (("part", name, "scale"), 0): scale}

@@ -54,6 +54,7 @@ class Leaf:
         "probes",
         "codings",
         "weight",
+        "layouts",
     )
 
     def __init__(
@@ -66,6 +67,7 @@ class Leaf:
         self.inplace, self.given_grad, self.role = inplace, grad, role
         self.codings: dict[str, Coding] = {}  # the slots that are kept in fewer bits
         self.weight: WeightCodec | None = None  # how the parameter itself is kept; None: as it is
+        self.layouts: dict[int, Any] = {}  # by stage: how its coded tensors are handed to a kernel
         self.probes: dict[str, Any] = {}  # diagnostics: there only while metrics are on, never saved
         self.dense = is_dense(param)
         self.plain = param.is_contiguous() and not param.is_complex()  # flat is reshape(-1)
