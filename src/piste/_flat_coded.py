@@ -73,8 +73,8 @@ def _kernel_of(stage: Stage, lane: Lane, leaf: Leaf, layout: _Layout) -> _compil
 class _Layout:
     """What a kernel is given: tensors [k, width] by name and, in pieces, by number of the piece; some rows at a time.
 
-    Names: an input ("u", "grad", "param"), ("slot", name, ""), ("part", name, suffix), ("weight", suffix). Kept from step
-    to step, for most of it stands still: making it costs as much as a million entries' arithmetic.
+    Names: an input ("u", "grad", "param"), ("slot", name, ""), ("part", name, suffix), ("weight", suffix). Kept from
+    step to step, for most of it stands still: making it costs as much as a million entries' arithmetic.
     """
 
     rows: int

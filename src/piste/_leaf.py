@@ -11,6 +11,7 @@ from torch import Tensor
 
 from . import _sharding as sharding
 from ._coding import Coding, coding, key, keys
+from ._offload import Home
 from ._storage import WeightCodec, compute_dtype, plain, weight_codec
 from ._transform import Chain, Slot
 
@@ -32,7 +33,8 @@ class Leaf:
     """A parameter, its state dict and its matrix view.
 
     ``given`` is the parameter as it was handed over, ``param`` the part of it that lives here: the same tensor unless
-    it is sharded, in which case ``place`` tells how. ``inplace``: writes go into the stored tensors (an optimizer);
+    it is sharded, in which case ``place`` tells how. ``shown`` is what the model sees of it here: ``param`` too, unless
+    that has its ``home`` in the host's memory. ``inplace``: writes go into the stored tensors (an optimizer);
     else they replace them (functional use).
     """
 
@@ -40,6 +42,8 @@ class Leaf:
         "name",
         "given",
         "place",
+        "shown",
+        "home",
         "param",
         "state",
         "view",
@@ -59,11 +63,12 @@ class Leaf:
 
     def __init__(
         self, name: str, param: Tensor, state: dict[str, Any], view: Any = None, *, inplace: bool = True,
-        grad: Tensor | None = None, role: str = "",
+        grad: Tensor | None = None, role: str = "", home: Home | None = None,
     ) -> None:  # fmt: skip
         self.name, self.given, self.state, self.view = name, param, state, view
         self.place = sharding.place(param)
-        self.param = param = param if self.place is None else sharding.local(param)
+        self.shown, self.home = param if self.place is None else sharding.local(param), home
+        self.param = param = self.shown if home is None else home.tensor
         self.inplace, self.given_grad, self.role = inplace, grad, role
         self.codings: dict[str, Coding] = {}  # the slots that are kept in fewer bits
         self.weight: WeightCodec | None = None  # how the parameter itself is kept; None: as it is
@@ -81,10 +86,10 @@ class Leaf:
         if self.place is not None:
             return lambda: sharding.local(self.given).data_ptr()
         try:
-            self.param.data_ptr()
+            self.shown.data_ptr()
         except RuntimeError:  # a subclass without memory of its own
-            return functools.partial(id, self.param)
-        return self.param.data_ptr
+            return functools.partial(id, self.shown)
+        return self.shown.data_ptr
 
     @property
     def grad(self) -> Tensor | None:

@@ -57,7 +57,7 @@ def averaged(
         found = found or part is not None
         for leaf in leaves if part is not None else []:
             if leaf.state["step"] >= 1:
-                swapped.append((leaf.param, seen(part, leaf)))  # type: ignore[arg-type]
+                swapped.append((leaf.shown, seen(part, leaf)))  # type: ignore[arg-type]
     if view is not None and not found:
         raise ValueError(f"no chain of {optimizer.factory.name} has a view of {view!r}")
     saved = [p.detach().clone() for p, _ in swapped]
