@@ -96,7 +96,7 @@ def place(leaf: Leaf, name: str, slot: Slot, shape: tuple[int, ...], hyper: Mapp
 
 def _follows(held: Tensor, slot: Slot, name: str, leaf: Leaf) -> bool:
     like = leaf.real(leaf.param.detach())
-    if (sharding.place(held) is None) != (leaf.place is None or slot.axes == ""):
+    if (sharding.place(held) is None) != (leaf.place is None or slot.axes == "" or name in leaf.owned):
         return False
     held = sharding.local(held)
     if held.device != like.device:
@@ -105,6 +105,8 @@ def _follows(held: Tensor, slot: Slot, name: str, leaf: Leaf) -> bool:
         return True
     if held.dtype != plain.dtype(slot.kind, like.dtype):
         return False
+    if name in leaf.owned:
+        return bool(held.numel()) == leaf.lives(name)
     return held.shape != like.shape or held.stride() == like.stride()
 
 
@@ -260,10 +262,16 @@ def _translated(
 def _fill(
     leaf: Leaf, slots: Slots, values: Mapping[str, Any], start: int, saved_group: Mapping[str, Any]
 ) -> None:
+    storage = saved_group.get("storage")
+    if leaf.owner is not None:
+        owned = [k for n in leaf.owned for k in _saved_keys(leaf, n, *slots[n][:2], saved_group) if k in values]
+        values = {**values, **sharding.home(leaf.owner, {k: values[k] for k in owned})}
     for name, (slot, shape, hyper) in slots.items():
         if name in values:
             place(leaf, name, slot, shape, hyper)
-            for k, value in _translated(leaf, name, slot, shape, values, saved_group.get("storage")).items():
+            if not leaf.lives(name):
+                continue
+            for k, value in _translated(leaf, name, slot, shape, values, storage).items():
                 sharding.fill(leaf.state[k], value)
         elif not slot.shared:
             leaf.state.pop(name, None)  # saved before its first gradient: it waits for that again

@@ -19,6 +19,7 @@ from . import _checkpoint, _explain, _groups, _metrics, _views
 from . import _sharding as sharding
 from ._factory import Factory
 from ._leaf import Leaf, code
+from ._owners import Owners, shown
 from ._pass import Pass
 from ._plan import make_lane, run
 from ._routing import matrix_view
@@ -79,6 +80,7 @@ class Optimizer(torch.optim.Optimizer):
         self.storage = engine["storage"]
         self.skipped_steps = 0
         self._roles: dict[str, tuple[str, str]] = {}  # by parameter name: its role, and how that was found
+        self._owners = Owners()  # of sharded parameters, by name
         self._metrics: _metrics.Metrics | None = None
         self._leaves: list[list[Leaf]] | None = None
         self._wheres: list[Callable[[], int]] = []
@@ -101,9 +103,11 @@ class Optimizer(torch.optim.Optimizer):
                 _refuse_weights(g["storage"])
                 check(g["storage"], {name: slot for name, slot, _ in _chain_of(g).slots()})
         _groups.refuse_repeats([*self.param_groups, *groups])
+        owners = self._owners.copy()
         states = [
-            _checkpoint.new_states(_chain_of(g), _leaves_of(g, {}, {})) for g in groups
+            _checkpoint.new_states(_chain_of(g), _leaves_of(g, {}, {}, owners)) for g in groups
         ]  # it may refuse
+        self._owners = owners
         for made, values in zip(groups, states, strict=True):
             self._add(made, values)
 
@@ -124,7 +128,7 @@ class Optimizer(torch.optim.Optimizer):
         (ZeroRedundancyOptimizer, a reset) or a weight has moved (``model.to(...)``): the slots follow it."""
         now = [*map(id, self.state.values())], [where() for where in self._wheres]
         if self._leaves is None or now != self._seen:
-            self._leaves = [_leaves_of(g, self.state, self._roles) for g in self.param_groups]
+            self._leaves = [_leaves_of(g, self.state, self._roles, self._owners) for g in self.param_groups]
             for chain, leaves in zip(self.chains(), self._leaves, strict=True):
                 _checkpoint.follow(chain, leaves, self.state)
             self._wheres = [leaf.where for leaves in self._leaves for leaf in leaves]
@@ -251,8 +255,12 @@ class Optimizer(torch.optim.Optimizer):
         return _explain.forecast_bytes(self)
 
     def state_dict(self) -> dict[str, Any]:
-        """As torch's, names in the groups, tensors and numbers only."""
-        return super().state_dict()
+        """As torch's, names in the groups, tensors and numbers only. Of a sharded model all ranks call it together:
+        what one rank keeps for all comes out as shards."""
+        if not self._owners.ranks:
+            return super().state_dict()
+        with shown(self):
+            return super().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Copies a state in, by name and in its declared dtypes; a state that does not fit changes nothing."""
@@ -308,14 +316,17 @@ def _chain_of(group: Mapping[str, Any]) -> Chain:
     return _groups.factory_of(group["optimizer"]).chain(**group)
 
 
-def _leaves_of(group: Mapping[str, Any], state: Mapping[Any, Any], roles: Mapping[str, Any]) -> list[Leaf]:
-    view, other = group["view"], group["role"]
+def _leaves_of(
+    group: Mapping[str, Any], state: Mapping[Any, Any], roles: Mapping[str, Any], owners: Owners
+) -> list[Leaf]:
+    view, other, chain = group["view"], group["role"], _chain_of(group)
     found = []
     for name, p in zip(group["param_names"], group["params"], strict=True):
         seen = matrix_view(view, p.dim()) if view else None
-        leaf = Leaf(name, p, state.get(p, {}), seen, role=roles.get(name, (other, ""))[0] or other)
-        code(leaf, _chain_of(group), group.get("storage"))
-        found.append(leaf)
+        found.append(Leaf(name, p, state.get(p, {}), seen, role=roles.get(name, (other, ""))[0] or other))
+    owners.settle(chain, found)
+    for leaf in found:
+        code(leaf, chain, group.get("storage"))
     return found
 
 
