@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 
 import torch
 from torch import nn
@@ -15,86 +14,16 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.debug import CommDebugMode
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
 import piste
-from tiny import OPTIMIZERS, Tiny, make, words
+from sharding import owned
+from sharding.given import big, each, give, made, model, sharded, step, whole
+from tiny import make
 
 STEPS = 4
-# the longer side of a 11 x 7 matrix has a null space, where SOAP's basis is arbitrary: it goes without one there
-DETERMINED = {"SOAP": {"max_precond_dim": 7}}
-
-
-class Uneven(nn.Module):
-    """Rows that no number of ranks divides, a vector shorter than the ranks are many, a frozen matrix."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.table = nn.Embedding(11, 7)
-        self.inner = nn.Linear(7, 7)
-        self.outer = nn.Linear(7, 7)
-        self.gain = nn.Parameter(torch.ones(2))
-        self.norm = nn.LayerNorm(7)
-        self.head = nn.Linear(7, 11)
-
-    def forward(self, x):
-        h = self.table(x)
-        h = h + self.outer(torch.tanh(self.inner(h))) * self.gain.sum()
-        return self.head(self.norm(h))
-
-    loss = Tiny.loss
-
-
-def model(dtype):
-    torch.manual_seed(0)
-    return Uneven().to(dtype)
-
-
-def whole(p):
-    return p.full_tensor() if isinstance(p, DTensor) else p
-
-
-def gradient(shape, seed, dtype):
-    """Matrices with singular values far from one another and from 0, so that every root and basis is determined."""
-    g = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    if len(shape) == 2:
-        u, s, v = torch.linalg.svd(g, full_matrices=False)
-        g = u * torch.linspace(0.5, 2, len(s), dtype=torch.float64) @ v
-    return g.to(dtype)
-
-
-def give(net, i):
-    """The same gradients to whole and sharded parameters."""
-    for k, p in enumerate(net.parameters()):
-        g = gradient(p.shape, 100 * i + k, p.dtype)
-        p.grad = distribute_tensor(g, p.device_mesh, p.placements) if isinstance(p, DTensor) else g
-
-
-def step(net, opt, i):
-    """On given gradients; a method that evaluates the loss itself gets a closure."""
-
-    def closure():
-        opt.zero_grad()
-        loss = net.loss(words(i))
-        loss.backward()
-        return loss
-
-    if any(c.needs_closure for c in opt.chains()):
-        return opt.step(closure)
-    give(net, i)
-    return opt.step()
-
-
-def made(name, net):
-    return make(name, net, **DETERMINED.get(name, {}))
-
-
-def sharded(dtype):
-    net = model(dtype)
-    fully_shard(net, mesh=init_device_mesh("cpu", (torch.distributed.get_world_size(),)))
-    return net
 
 
 def whole_is_sharded(name, rank, world):
@@ -237,36 +166,6 @@ def adamw_sends_nothing(rank, world):
     assert comms.get_total_counts() == 0, comms.get_comm_counts()
 
 
-def muon_sends_at_most_twice_its_own_shards(rank, world):
-    """Counted: what leaves this rank, in the one kind of message there is."""
-    torch.manual_seed(0)
-    net = nn.Sequential(*(nn.Linear(12, 12, bias=False) for _ in range(2 * world)))
-    fully_shard(net, mesh=init_device_mesh("cpu", (world,)))
-    opt = piste.Muon([p for _, p in net.named_parameters()], lr=0.01)
-    give(net, 0)
-    sent, send = [], torch.distributed.all_to_all_single
-
-    def counted(target, source, receives, sends, group):
-        away = sum(sends) - sends[rank]
-        sent.append(away * source.element_size())
-        return send(target, source, receives, sends, group=group)
-
-    torch.distributed.all_to_all_single = counted
-    try:
-        with CommDebugMode() as comms:
-            opt.step()
-    finally:
-        torch.distributed.all_to_all_single = send
-    assert len(sent) == comms.get_total_counts() == 2, comms.get_comm_counts()
-    assert sum(sent) <= 2 * sum(p.to_local().numel() * p.element_size() for p in net.parameters())
-
-
-def big(dtype=torch.float32):
-    """Matrices that are worth a code, in rows that three ranks cut unevenly."""
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(64, 80), nn.Linear(80, 64, bias=False)).to(dtype)
-
-
 def eight_bits(name, rank, world):
     """What is kept does not depend on how the model is cut: codes and scales are equal, bit for bit, as long as the
     rules' results are; and the forecast holds."""
@@ -293,21 +192,11 @@ def eight_bits(name, rank, world):
                 assert off.max() <= 1 and (off > 0).float().mean() < 0.01, key
 
 
-def each(test):
-    return {f"{name}: {test.__name__}": functools.partial(test, name) for name in OPTIMIZERS}
-
-
 CASES = {
     **each(whole_is_sharded),
     **each(saved_and_loaded),
     **each(keys_are_the_same_everywhere),
     **each(eight_bits),
-    **{
-        test.__name__: test
-        for test in (
-            overflow_on_one_rank_is_everyone_s,
-            adamw_sends_nothing,
-            muon_sends_at_most_twice_its_own_shards,
-        )
-    },
+    **{test.__name__: test for test in (overflow_on_one_rank_is_everyone_s, adamw_sends_nothing)},
+    **owned.CASES,
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 
-from sharding.cases import any_mesh, each, no_drift, tensor_parallel_under_fsdp
+from sharding.cases import any_mesh, no_drift, tensor_parallel_under_fsdp
+from sharding.given import each
 
 LONG = ("AdamW", "LAMB", "Muon", "ScheduleFreeAdamW", "SOAP")
 

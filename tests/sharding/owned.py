@@ -1,0 +1,161 @@
+"""Matrices at their owners: what travels, what is kept where, and how it is saved and loaded on other meshes."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+
+import torch
+import torch.distributed.checkpoint as dcp
+from torch import nn
+from torch.distributed import DeviceMesh, init_device_mesh
+from torch.distributed.checkpoint.state_dict import (
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor.debug import CommDebugMode
+
+from piste._sharding import owners
+from sharding.given import big, give, made, model, of, sharded, whole
+from tiny import make
+
+
+@contextlib.contextmanager
+def counted(rank):
+    """Bytes that leave this rank, one entry for each message; and that there are no messages of another kind."""
+    sent, send = [], torch.distributed.all_to_all_single
+
+    def counting(target, source, receives, sends, **how):
+        sent.append((sum(sends) - sends[rank]) * source.element_size())
+        return send(target, source, receives, sends, **how)
+
+    torch.distributed.all_to_all_single = counting
+    try:
+        with CommDebugMode() as comms:
+            yield sent
+    finally:
+        torch.distributed.all_to_all_single = send
+    assert len(sent) == comms.get_total_counts(), comms.get_comm_counts()
+
+
+def squares(world):
+    """Two matrices for every rank."""
+    torch.manual_seed(0)
+    net = nn.Sequential(*(nn.Linear(12, 12, bias=False) for _ in range(2 * world)))
+    fully_shard(net, mesh=init_device_mesh("cpu", (world,)))
+    return net
+
+
+def a_step_sends_at_most_twice_its_own_shards(name, rank, world):
+    """Updates go to their owners and come back, and nothing else does: in one wave, or in as many as wanted."""
+    nets = squares(world), squares(world)
+    opts = [make(name, [p for _, p in net.named_parameters()]) for net in nets]
+    own = sum(p.to_local().numel() * p.element_size() for p in nets[0].parameters())
+    for i in range(3):
+        for wave, messages, net, opt in zip((1 << 22, 1), (2, 4), nets, opts, strict=True):
+            give(net, i)
+            usual, owners.WAVE = owners.WAVE, wave
+            with counted(rank) as sent:
+                opt.step()
+            owners.WAVE = usual
+            assert len(sent) == messages
+            assert sum(sent) <= 2 * own
+    for p, q in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-6, atol=1e-6)
+
+
+def each_rank_keeps_its_share(name, rank, world):
+    """Of equal matrices, equally many: memory and work are divided by the ranks; a later group moves nothing."""
+    opt = make(name, [p for _, p in squares(world).named_parameters()])
+    everyone = [None] * world
+    torch.distributed.all_gather_object(everyone, opt.state_bytes())
+    assert len(set(everyone)) == 1
+    one = make(name, [nn.Parameter(torch.randn(12, 12)) for _ in range(2 * world)])
+    assert everyone[0] * world == one.state_bytes()
+    before = {p: [id(t) for t in s.values()] for p, s in opt.state.items()}
+    opt.add_param_group({"params": list(sharded(torch.float32).parameters()), "optimizer": name})
+    assert opt.state_bytes() == opt.forecast_bytes()
+    assert before == {p: [id(t) for t in opt.state[p].values()] for p in before}
+
+
+def codes_at_the_owner(rank, world):
+    """Factors by their triangles, bases in four bits, moments in eight: codecs that need the whole matrix."""
+    storage = {"factor": "symmetric", "basis": "eigen4", "moment": "int8", "square": "int8"}
+    one, many = big(), big()
+    fully_shard(many, mesh=init_device_mesh("cpu", (world,)))
+    mine, theirs = (make("SOAP", net, storage=storage, max_precond_dim=64) for net in (one, many))
+    for i in range(3):
+        give(one, i)
+        give(many, i)
+        mine.step()
+        theirs.step()
+    assert theirs.state_bytes() == theirs.forecast_bytes()
+    here, there = (opt.state_dict()["state"] for opt in (mine, theirs))
+    assert "Q_R.scale" in here[0] and "Q_L.scale" in here[2]
+    for i, slots in here.items():
+        assert sorted(slots) == sorted(there[i])
+        for key, value in slots.items():
+            if key in ("L", "R"):
+                assert value.dim() == 1  # packed
+                torch.testing.assert_close(whole(there[i][key]), value, rtol=1e-5, atol=1e-6)
+    twin = make("SOAP", big(), storage=storage, max_precond_dim=64)
+    twin.load_state_dict(theirs.state_dict())
+    for i, slots in twin.state_dict()["state"].items():
+        for key, value in slots.items():
+            assert key == "step" or torch.equal(value, whole(there[i][key])), key
+
+
+def contents(opt):
+    return {
+        f"{i}.{k}": whole(v) if isinstance(v, torch.Tensor) else v
+        for i, slots in opt.state_dict()["state"].items()
+        for k, v in slots.items()
+    }
+
+
+def saved_on_all_and_loaded_on_fewer(name, rank, world):
+    """Through torch's distributed checkpoint: all ranks save; all but the last load together, and the last one alone,
+    into a model that is whole. What is loaded is what was saved, bit for bit, and the next step is the same."""
+    net = sharded(torch.float32)
+    opt = made(name, net)
+    for i in range(3):
+        give(net, i)
+        opt.step()
+    folder = [tempfile.mkdtemp()]
+    torch.distributed.broadcast_object_list(folder)
+    dcp.save(
+        {"model": get_model_state_dict(net), "optimizer": get_optimizer_state_dict(net, opt)},
+        checkpoint_id=folder[0],
+    )
+    kept = contents(opt)
+    give(net, 3)
+    opt.step()
+    moved = {n: whole(p) for n, p in net.named_parameters()}
+    few, alone = DeviceMesh("cpu", list(range(world - 1))), rank == world - 1
+    other = model(torch.float32)
+    if not alone:
+        fully_shard(other, mesh=few)
+    theirs = made(name, other)
+    state = {"model": get_model_state_dict(other), "optimizer": get_optimizer_state_dict(other, theirs)}
+    dcp.load(state, checkpoint_id=folder[0], no_dist=alone, process_group=None if alone else few.get_group())
+    set_model_state_dict(other, state["model"])
+    set_optimizer_state_dict(other, theirs, state["optimizer"])
+    for key, value in contents(theirs).items():
+        same = torch.equal(value, kept[key]) if isinstance(value, torch.Tensor) else value == kept[key]
+        assert same, key
+    give(other, 3)
+    theirs.step()
+    for n, p in other.named_parameters():
+        torch.testing.assert_close(whole(p), moved[n], rtol=1e-6, atol=1e-6)
+    torch.distributed.barrier()
+
+
+CASES = {
+    **of(("Muon", "SOAP", "Shampoo"), a_step_sends_at_most_twice_its_own_shards),
+    **of(("SOAP", "Shampoo"), each_rank_keeps_its_share),
+    **of(("AdamW", "Muon", "SOAP", "Shampoo"), saved_on_all_and_loaded_on_fewer),
+    codes_at_the_owner.__name__: codes_at_the_owner,
+}
