@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import Tensor
+
 from . import _sharding as sharding
 from ._coding import key
 from ._leaf import Leaf, blocks, slot_shapes
@@ -103,3 +106,14 @@ def _kept(leaf: Leaf) -> dict[str, tuple[int, ...]]:
         coded = leaf.codings[name].parts if name in leaf.codings else {"": (shape, None)}
         found |= {key(name, suffix): part for suffix, (part, _) in coded.items()}
     return {k: shape for k, shape in found.items() if k in leaf.state}
+
+
+def everywhere(leaf: Leaf, name: str) -> Tensor:
+    """The value of a slot that lives at an owner, on every rank."""
+    assert leaf.owner is not None
+    shape = leaf.owned[name]
+    dtype = leaf.dtype if name in leaf.codings else leaf.stored(name).dtype
+    owner = leaf.owner.of(shape)
+    value = leaf.read(name) if owner.here else None
+    (part,) = sharding.hand_out([owner], [value], torch.empty(0, dtype=dtype, device=leaf.param.device))()
+    return sharding.everywhere(sharding.show(leaf.owner, part, shape))

@@ -18,6 +18,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor.debug import CommDebugMode
 
+import piste
 from piste._sharding import owners
 from sharding.given import big, give, made, model, of, sharded, whole
 from tiny import make
@@ -108,6 +109,30 @@ def codes_at_the_owner(rank, world):
             assert key == "step" or torch.equal(value, whole(there[i][key])), key
 
 
+def migrated_as_if_whole(rank, world):
+    """AdamW -> SOAP -> another SOAP, grouped otherwise -> AdamW: moments go to the owners, into their bases, to other
+    owners, and back out."""
+    nets = model(torch.float32), sharded(torch.float32)
+    opts = [make("AdamW", net) for net in nets]
+    later = (
+        lambda net: made("SOAP", net),
+        lambda net: made("SOAP", [{"params": [p]} for p in reversed([*net.parameters()])]),
+        lambda net: make("AdamW", net),
+    )
+    for remake in (*later, None):
+        for i in range(2):
+            for net, opt in zip(nets, opts, strict=True):
+                give(net, i)
+                opt.step()
+        if remake is not None:
+            news = [remake(net) for net in nets]
+            told = [piste.migrate(old, new) for old, new in zip(opts, news, strict=True)]
+            assert str(told[0]) == str(told[1])
+            opts = news
+    for (n, p), q in zip(nets[0].named_parameters(), nets[1].parameters(), strict=True):
+        torch.testing.assert_close(whole(q), p, rtol=1e-5, atol=1e-6, msg=lambda m, n=n: f"{n}: {m}")
+
+
 def contents(opt):
     return {
         f"{i}.{k}": whole(v) if isinstance(v, torch.Tensor) else v
@@ -157,5 +182,5 @@ CASES = {
     **of(("Muon", "SOAP", "Shampoo"), a_step_sends_at_most_twice_its_own_shards),
     **of(("SOAP", "Shampoo"), each_rank_keeps_its_share),
     **of(("AdamW", "Muon", "SOAP", "Shampoo"), saved_on_all_and_loaded_on_fewer),
-    codes_at_the_owner.__name__: codes_at_the_owner,
+    **{test.__name__: test for test in (codes_at_the_owner, migrated_as_if_whole)},
 }
