@@ -264,10 +264,9 @@ def _fill(
 ) -> None:
     storage = saved_group.get("storage")
     if leaf.owner is not None:
-        owned = [
-            k for n in leaf.owned for k in _saved_keys(leaf, n, *slots[n][:2], saved_group) if k in values
-        ]
-        values = {**values, **sharding.home(leaf.owner, {k: values[k] for k in owned})}
+        owned = [n for n in leaf.owned if n in slots and n in values]
+        keys = [k for n in owned for k in _saved_keys(leaf, n, *slots[n][:2], saved_group)]
+        values = {**values, **sharding.home(leaf.owner, {k: values[k] for k in keys})}
     for name, (slot, shape, hyper) in slots.items():
         if name in values:
             place(leaf, name, slot, shape, hyper)

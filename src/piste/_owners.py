@@ -43,21 +43,17 @@ class Owners:
         matrices = Chain(tuple(p for p in chain.parts if p.sheet))
         if not matrices.parts or not all(map(_can_move, matrices.parts)):
             return
-        owned = [leaf for leaf in leaves if sharding.owner(leaf.place, 0) is not None]
-        costs = {leaf.name: _cost(matrices, leaf) for leaf in owned if leaf.name not in self.ranks}
-        for leaf in sorted([f for f in owned if f.name in costs], key=lambda f: -costs[f.name]):
-            o = sharding.owner(leaf.place, 0)
+        sharded = [(leaf, o) for leaf in leaves if (o := sharding.owner(leaf.place)) is not None]
+        new = [(_cost(matrices, leaf), leaf, o) for leaf, o in sharded if leaf.name not in self.ranks]
+        for cost, leaf, o in sorted(new, key=lambda found: -found[0]):
             road = o.mesh.ndim, o.axis, len(o.ranks), leaf.given.requires_grad
             work = self.work.setdefault(road, [0.0] * len(o.ranks))
             self.ranks[leaf.name] = rank = work.index(min(work))
-            work[rank] += costs[leaf.name]
-        for leaf in owned:
-            leaf.owner = sharding.owner(leaf.place, self.ranks[leaf.name])
-            leaf.owned = {
-                n: shape
-                for n, (slot, shape, _) in slot_shapes(matrices, leaf).items()
-                if slot.kind != "probe"
-            }
+            work[rank] += cost
+        for leaf, o in sharded:
+            leaf.owner = o.at(self.ranks[leaf.name])
+            shapes = slot_shapes(matrices, leaf).items()
+            leaf.owned = {name: shape for name, (slot, shape, _) in shapes if slot.kind != "probe"}
 
 
 def _can_move(part: Any) -> bool:

@@ -208,7 +208,7 @@ def _run_bucket(stage: Stage, lane: Lane, bucket: list[_Sheet], sums: dict[Any, 
         batch = s.u.shape[:-2]
         s.out = u[at : at + count].reshape(*batch, *u.shape[1:])
         s.new = {
-            n: v[at] if n in shared else v[at : at + count].reshape(*batch, *v.shape[1:])
+            n: v[at] if n in shared else v[at : at + count].reshape((*batch, *v.shape[1:]))
             for n, v in new.items()
         }
         at += count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import torch
 from torch import nn
@@ -51,16 +52,20 @@ def laid_out(mesh, placements, dtype=torch.float64):
     return net
 
 
-def any_mesh(name, rank, world):
-    """Rows, columns, replicas of rows, rows and columns, rows twice."""
+def meshes(world):
     line = init_device_mesh("cpu", (world,))
     plane = init_device_mesh("cpu", (2, world // 2))
+    return [(line, [Shard(1)]), (plane, [Replicate(), Shard(0)]), (plane, [Shard(0), Shard(1)]),
+            (plane, [Shard(0), Shard(0)])]  # fmt: skip
+
+
+def any_mesh(name, rank, world):
+    """Rows, columns, replicas of rows, rows and columns, rows twice."""
     one = model(torch.float64)
     mine = made(name, one)
     if any(c.needs_closure for c in mine.chains()):
         return
-    layouts = [(line, [Shard(1)]), (plane, [Replicate(), Shard(0)]), (plane, [Shard(0), Shard(1)]),
-               (plane, [Shard(0), Shard(0)])]  # fmt: skip
+    layouts = meshes(world)
     nets = [laid_out(*layout) for layout in layouts]
     opts = [made(name, net) for net in nets]
     for i in range(3):
@@ -71,6 +76,20 @@ def any_mesh(name, rank, world):
             torch.testing.assert_close(
                 whole(q), p, rtol=1e-6, atol=1e-7, msg=lambda m, n=n, w=layout: f"{w[1]} {n}: {m}"
             )
+
+
+def loaded_onto_any_mesh(name, rank, world):
+    """A state goes from a whole model onto every mesh, and from each to the next, without a bit changed."""
+    nets = [model(torch.float64), *(laid_out(*layout) for layout in meshes(world))]
+    opts = [made(name, net) for net in nets]
+    for i in range(3):
+        step(nets[0], opts[0], i)
+    first = owned.contents(opts[0])
+    for before, after in itertools.pairwise(opts):
+        after.load_state_dict(before.state_dict())
+        assert after.state_bytes() == after.forecast_bytes()
+        for key, value in owned.contents(after).items():
+            assert torch.equal(torch.as_tensor(value), torch.as_tensor(first[key])), key
 
 
 def tensor_parallel_under_fsdp(name, rank, world):

@@ -82,6 +82,27 @@ def each_rank_keeps_its_share(name, rank, world):
     assert before == {p: [id(t) for t in opt.state[p].values()] for p in before}
 
 
+def what_an_owner_sees_all_are_told(rank, world):
+    """A diagnostic of a rule inside a matrix rule."""
+
+    @piste.optimizer
+    def ClippedShampoo(lr: float = 0.1):
+        """Shampoo of clipped gradients."""
+        inner = piste.chain(piste.transforms.clip_by_value(0.2))
+        rule = piste.transforms.scale_by_shampoo(inner, eps=1e-4, max_precond_dim=768, refresh=True)
+        return piste.chain(rule, piste.transforms.descend(lr))
+
+    told = []
+    for net in (model(torch.float64), sharded(torch.float64)):
+        opt = ClippedShampoo(net)
+        opt.metrics(on=True)
+        give(net, 0)
+        opt.step()
+        told.append(opt.metrics()["clipped_share"])
+    assert 0 < told[0] < 1
+    assert abs(told[0] - told[1]) < 1e-12
+
+
 def codes_at_the_owner(rank, world):
     """Factors by their triangles, bases in four bits, moments in eight: codecs that need the whole matrix."""
     storage = {"factor": "symmetric", "basis": "eigen4", "moment": "int8", "square": "int8"}
@@ -182,5 +203,8 @@ CASES = {
     **of(("Muon", "SOAP", "Shampoo"), a_step_sends_at_most_twice_its_own_shards),
     **of(("SOAP", "Shampoo"), each_rank_keeps_its_share),
     **of(("AdamW", "Muon", "SOAP", "Shampoo"), saved_on_all_and_loaded_on_fewer),
-    **{test.__name__: test for test in (codes_at_the_owner, migrated_as_if_whole)},
+    **{
+        test.__name__: test
+        for test in (what_an_owner_sees_all_are_told, codes_at_the_owner, migrated_as_if_whole)
+    },
 }

@@ -39,24 +39,30 @@ class Owner:
     def ranks(self) -> range:
         return range(self.mesh.size(self.axis))
 
-    @property
-    def lengths(self) -> list[int]:
-        """How many rows (or columns) each rank has."""
+    def length(self, rank: int) -> int:
+        """How many rows (or columns) a rank has."""
         n = self.shape[self.dim]
         chunk = -(-n // len(self.ranks))
-        return [max(0, min(n, (r + 1) * chunk) - r * chunk) for r in self.ranks]
+        return max(0, min(n, (rank + 1) * chunk) - rank * chunk)
 
     def part(self, rank: int) -> tuple[int, ...]:
         """The shape of a rank's part."""
-        return (*self.shape[: self.dim], self.lengths[rank], *self.shape[self.dim + 1 :])
+        return (*self.shape[: self.dim], self.length(rank), *self.shape[self.dim + 1 :])
+
+    def cut(self, whole: Tensor) -> tuple[Tensor, ...]:
+        """Every rank's part of what is whole here (a scalar is everyone's)."""
+        return whole.expand(self.shape).split([self.length(r) for r in self.ranks], self.dim)
+
+    def at(self, rank: int) -> Owner:
+        return replace(self, rank=rank)
 
     def of(self, shape: Sequence[int]) -> Owner:
         """Of another tensor, cut along its first axis; of a scalar, all ranks get a copy."""
         return replace(self, shape=torch.Size(shape) if shape else torch.Size([len(self.ranks)]), dim=0)
 
 
-def owner(where: Place | None, rank: int) -> Owner | None:
-    """The owner at ``rank`` of a tensor cut along exactly one mesh axis; None of others: they are gathered."""
+def owner(where: Place | None) -> Owner | None:
+    """An owner (the first rank) for a tensor cut along exactly one mesh axis; None for others: they are gathered."""
     if where is None or len(where.cut) != 1:
         return None
     from torch.distributed.tensor import Shard
@@ -66,7 +72,7 @@ def owner(where: Place | None, rank: int) -> Owner | None:
     if type(cut) is not Shard:  # a strided one
         return None
     me = where.mesh.get_local_rank(axis)
-    return Owner(where.mesh, axis, rank, me, where.shape, cut.dim % len(where.shape))
+    return Owner(where.mesh, axis, 0, me, where.shape, cut.dim % len(where.shape))
 
 
 def waves(owners: Sequence[Owner], dtypes: Sequence[torch.dtype]) -> list[list[int]]:
@@ -84,9 +90,10 @@ def waves(owners: Sequence[Owner], dtypes: Sequence[torch.dtype]) -> list[list[i
 def collect(owners: Sequence[Owner], parts: Sequence[Tensor]) -> Callable[[], list[Tensor | None]]:
     """Send everyone's parts to the owners; the answer, called, waits and gives the whole of each tensor that is owned
     here, None for the others."""
-    ranks = owners[0].ranks
-    mine = [o for o in owners if o.here]
-    out = [[p for o, p in zip(owners, parts, strict=True) if o.rank == rank] for rank in ranks]
+    ranks, mine = owners[0].ranks, [o for o in owners if o.here]
+    out: list[list[Tensor]] = [[] for _ in ranks]
+    for o, part in zip(owners, parts, strict=True):
+        out[o.rank].append(part)
     arrived = _swap(owners[0], out, [[o.part(rank) for o in mine] for rank in ranks], parts[0])
 
     def wait() -> list[Tensor | None]:
@@ -103,9 +110,10 @@ def hand_out(
     """Send what is whole here to everyone; the answer, called, waits and gives this rank's part of every tensor
     (``like``: their dtype and device, for who owns none)."""
     ranks, me = owners[0].ranks, owners[0].me
-    mine = [(o, w) for o, w in zip(owners, wholes, strict=True) if w is not None]
-    cut = [w.to(like.dtype).expand(o.shape).split(o.lengths, o.dim) for o, w in mine]
-    theirs = [[i for i, o in enumerate(owners) if o.rank == rank] for rank in ranks]
+    cut = [o.cut(w.to(like.dtype)) for o, w in zip(owners, wholes, strict=True) if w is not None]
+    theirs: list[list[int]] = [[] for _ in ranks]
+    for i, o in enumerate(owners):
+        theirs[o.rank].append(i)
     shapes = [[owners[i].part(me) for i in few] for few in theirs]
     arrived = _swap(owners[0], [[c[rank] for c in cut] for rank in ranks], shapes, like)
 
@@ -125,14 +133,13 @@ def _swap(
     import torch.distributed as dist
 
     size = like.element_size()
-    source = torch.cat([like.new_empty(0), *(t.reshape(-1) for tensors in out for t in tensors)]).view(
-        torch.uint8
-    )
+    flat = [t.reshape(-1).view(torch.uint8) for tensors in out for t in tensors]
+    source = torch.cat([like.new_empty(0, dtype=torch.uint8), *flat])
     numbers = [[torch.Size(s).numel() for s in each] for each in shapes]
     receives, sends = [sum(n) * size for n in numbers], [sum(t.numel() for t in ts) * size for ts in out]
     target = source.new_empty(sum(receives))
     group = road.mesh.get_group(road.axis)
-    work = dist.all_to_all_single(target, source, receives, sends, group=group, async_op=True)
+    work: Any = dist.all_to_all_single(target, source, receives, sends, group=group, async_op=True)
 
     def wait() -> list[list[Tensor]]:
         work.wait()
