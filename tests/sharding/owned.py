@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import tempfile
 
 import torch
@@ -130,6 +131,32 @@ def codes_at_the_owner(rank, world):
             assert key == "step" or torch.equal(value, whole(there[i][key])), key
 
 
+def thawed_copied_and_cast(rank, world):
+    """A matrix that is frozen at first gets its state at its owner when it wakes; a copy and another precision hold
+    what was held."""
+    nets = model(torch.float32), sharded(torch.float32)
+    for net in nets:
+        net.inner.weight.requires_grad_(False)
+    opts = [made("SOAP", net) for net in nets]
+    for i in range(4):
+        for net, opt in zip(nets, opts, strict=True):
+            net.inner.weight.requires_grad_(i >= 2)
+            give(net, i)
+            net.inner.weight.grad = net.inner.weight.grad if i >= 2 else None
+            opt.step()
+    for p, q in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        torch.testing.assert_close(whole(q), p, rtol=1e-6, atol=1e-6)
+    assert opts[1].state_bytes() == opts[1].forecast_bytes()
+    kept, twin = contents(opts[1]), contents(copy.deepcopy(opts[1]))
+    nets[1].double()
+    opts[1].leaves()
+    for key, value in contents(opts[1]).items():
+        held = torch.as_tensor(kept[key])
+        assert torch.equal(torch.as_tensor(twin[key]), held), key
+        assert key.endswith("step") or value.dtype == torch.float64, key
+        assert torch.equal(torch.as_tensor(value), held.to(torch.as_tensor(value).dtype)), key
+
+
 def migrated_as_if_whole(rank, world):
     """AdamW -> SOAP -> another SOAP, grouped otherwise -> AdamW: moments go to the owners, into their bases, to other
     owners, and back out."""
@@ -205,6 +232,11 @@ CASES = {
     **of(("AdamW", "Muon", "SOAP", "Shampoo"), saved_on_all_and_loaded_on_fewer),
     **{
         test.__name__: test
-        for test in (what_an_owner_sees_all_are_told, codes_at_the_owner, migrated_as_if_whole)
+        for test in (
+            what_an_owner_sees_all_are_told,
+            codes_at_the_owner,
+            thawed_copied_and_cast,
+            migrated_as_if_whole,
+        )
     },
 }
