@@ -21,7 +21,7 @@ from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, 
 
 import piste
 from sharding import owned
-from sharding.given import big, each, give, made, model, sharded, step, whole
+from sharding.given import big, each, give, made, model, of, sharded, step, whole
 from tiny import make
 
 STEPS = 4
@@ -59,13 +59,13 @@ def meshes(world):
             (plane, [Shard(0), Shard(0)])]  # fmt: skip
 
 
-def any_mesh(name, rank, world):
+def any_mesh(name, rank, world, layouts=None):
     """Rows, columns, replicas of rows, rows and columns, rows twice."""
     one = model(torch.float64)
     mine = made(name, one)
     if any(c.needs_closure for c in mine.chains()):
         return
-    layouts = meshes(world)
+    layouts = meshes(world) if layouts is None else layouts
     nets = [laid_out(*layout) for layout in layouts]
     opts = [made(name, net) for net in nets]
     for i in range(3):
@@ -76,6 +76,11 @@ def any_mesh(name, rank, world):
             torch.testing.assert_close(
                 whole(q), p, rtol=1e-6, atol=1e-7, msg=lambda m, n=n, w=layout: f"{w[1]} {n}: {m}"
             )
+
+
+def cut_by_columns(name, rank, world):
+    """One of which is a single column."""
+    any_mesh(name, rank, world, [(init_device_mesh("cpu", (world,)), [Shard(1)])])
 
 
 def loaded_onto_any_mesh(name, rank, world):
@@ -214,6 +219,7 @@ def eight_bits(name, rank, world):
 CASES = {
     **each(whole_is_sharded),
     **each(saved_and_loaded),
+    **of(("Muon", "SOAP"), cut_by_columns),
     **each(keys_are_the_same_everywhere),
     **each(eight_bits),
     **{test.__name__: test for test in (overflow_on_one_rank_is_everyone_s, adamw_sends_nothing)},

@@ -133,7 +133,7 @@ def _swap(
     import torch.distributed as dist
 
     size = like.element_size()
-    flat = [t.reshape(-1).view(torch.uint8) for tensors in out for t in tensors]
+    flat = [t.reshape(-1).contiguous().view(torch.uint8) for tensors in out for t in tensors]
     source = torch.cat([like.new_empty(0, dtype=torch.uint8), *flat])
     numbers = [[torch.Size(s).numel() for s in each] for each in shapes]
     receives, sends = [sum(n) * size for n in numbers], [sum(t.numel() for t in ts) * size for ts in out]
