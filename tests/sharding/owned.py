@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import shutil
 import tempfile
 
 import torch
@@ -224,6 +225,8 @@ def saved_on_all_and_loaded_on_fewer(name, rank, world):
     for n, p in other.named_parameters():
         torch.testing.assert_close(whole(p), moved[n], rtol=1e-6, atol=1e-6)
     torch.distributed.barrier()
+    if rank == 0:
+        shutil.rmtree(folder[0])
 
 
 CASES = {
