@@ -97,7 +97,7 @@ def place(leaf: Leaf, name: str, slot: Slot, shape: tuple[int, ...], hyper: Mapp
 
 def _follows(held: Tensor, slot: Slot, name: str, leaf: Leaf) -> bool:
     like = leaf.real(leaf.param.detach())
-    if (sharding.place(held) is None) != (leaf.place is None or slot.axes == ""):
+    if (sharding.place(held) is None) != (leaf.place is None or slot.axes == "" or name in leaf.owned):
         return False
     held = sharding.local(held)
     if held.device != like.device:
@@ -106,6 +106,8 @@ def _follows(held: Tensor, slot: Slot, name: str, leaf: Leaf) -> bool:
         return True
     if held.dtype != plain.dtype(slot, like.dtype):
         return False
+    if name in leaf.owned:
+        return bool(held.numel()) == leaf.lives(name)
     return held.shape != like.shape or held.stride() == like.stride()
 
 
@@ -202,9 +204,8 @@ def _misfits(
         was = _saved_coding(leaf, name, slot, shape, values, saved_group.get("storage"))
         for suffix, k in keys(name, was).items():
             expected[k] = name, shape if was is None else was.parts[suffix][0]
-    exact = {
-        k for k in (*expected, *values) if k.startswith(RESIDUAL)
-    }  # without it, the weights are what they are
+    # without what a weight leaves over, it is what it is
+    exact = {k for k in (*expected, *values) if k.startswith(RESIDUAL)}
     missing = sorted(set(expected) - set(values) - exact)
     extra = sorted(set(values) - set(expected) - exact - {"step"})
     own = [k for k, (name, _) in expected.items() if not slots[name][0].shared]
@@ -261,10 +262,18 @@ def _translated(
 def _fill(
     leaf: Leaf, slots: Slots, values: Mapping[str, Any], start: int, saved_group: Mapping[str, Any]
 ) -> None:
+    storage = saved_group.get("storage")
+    if leaf.owner is not None:
+        owned = [n for n in leaf.owned if n in slots and n in values]
+        codings = {n: _saved_coding(leaf, n, *slots[n][:2], values, storage) for n in owned}
+        theirs = {k: values[k] for n in owned for k in keys(n, codings[n]).values()}
+        values = {**values, **sharding.home(leaf.owner, theirs)}
     for name, (slot, shape, hyper) in slots.items():
         if name in values:
             place(leaf, name, slot, shape, hyper)
-            for k, value in _translated(leaf, name, slot, shape, values, saved_group.get("storage")).items():
+            if not leaf.lives(name):
+                continue
+            for k, value in _translated(leaf, name, slot, shape, values, storage).items():
                 sharding.fill(leaf.state[k], value)
         elif name.startswith(RESIDUAL):
             place(leaf, name, slot, shape, hyper)

@@ -7,7 +7,7 @@ state stays an ordinary tensor, so checkpoints of any kind can hold it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,29 +23,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Coding:
-    """A codec, the whole slot's shape, and what is kept of it: {suffix: (shape, dtype)}."""
+    """A codec, the whole slot's shape, and what is kept of it: {suffix: (shape, dtype)} (``owned``: at one rank)."""
 
     codec: Codec
     shape: tuple[int, ...]
     parts: Parts
+    owned: bool = field(default=False, compare=False)
 
     def decode(self, kept: Mapping[str, Tensor], leaf: Leaf) -> Tensor:
         """The slot in the arithmetic's dtype, or the rows of it that live here."""
-        cut = leaf.place is not None and leaf.place.cut
+        cut = not self.owned and leaf.place is not None and leaf.place.cut
         return self.codec.decode(kept).view(leaf.param.shape if cut else self.shape).to(leaf.dtype)
 
     def here(self, leaf: Leaf) -> Parts:
         """What is kept of the part that lives here: whole rows, so that no block is cut."""
-        if leaf.place is None or not leaf.place.cut:
+        if self.owned and not (leaf.owner is not None and leaf.owner.here):
+            return {suffix: ((0,), dtype) for suffix, (_, dtype) in self.parts.items()}
+        if self.owned or leaf.place is None or not leaf.place.cut:
             return self.parts
         rows = leaf.param.shape[0]
         return {suffix: ((rows, *shape[1:]), dtype) for suffix, (shape, dtype) in self.parts.items()}
 
     def allocate(self, leaf: Leaf, value: Tensor) -> dict[str, Tensor]:
         """New parts that hold ``value`` (of the part that lives here), sharded as the parameter is."""
+        empty = {
+            suffix: torch.zeros(shape, dtype=dtype, device=leaf.param.device)
+            for suffix, (shape, dtype) in self.here(leaf).items()
+        }
+        made = self.codec.encode(value.to(torch.float32), empty) if value.numel() or not self.owned else empty
+        where = None if self.owned else leaf.place
         return {
-            suffix: sharding.wrap(part, leaf.place, whole=self.parts[suffix][0])
-            for suffix, part in self.encode(value, self.here(leaf)).items()
+            suffix: sharding.wrap(part, where, whole=self.parts[suffix][0]) for suffix, part in made.items()
         }
 
     def encode(self, value: Tensor, parts: Parts | None = None) -> dict[str, Tensor]:
@@ -70,13 +78,15 @@ def keys(name: str, coding: Coding | None) -> dict[str, str]:
 def coding(
     storage: Any, name: str, slot: Slot, shape: tuple[int, ...], leaf: Leaf, here: bool = True
 ) -> Coding | None:
-    """How this slot of this parameter is coded; None: it is kept plain. Only tensors that are whole or cut by rows are
-    coded ``here``, and only those laid out in the order of their axes; a saved one may come from elsewhere."""
+    """How this slot of this parameter is coded; None: it is kept plain. Only tensors that are whole (here, or at an
+    owner) or cut by rows are coded ``here``, and only those laid out in the order of their axes; a saved one may come
+    from elsewhere."""
     codec = None if storage is None else resolve(storage, name, slot)
     if codec is None or slot.shared or slot.kind == "probe" or leaf.param.is_complex() or not leaf.plain:
         return None
-    if here and leaf.place is not None and (slot.axes != "m n" or not leaf.place.by_rows):
+    owned = here and name in leaf.owned
+    if here and not owned and leaf.place is not None and (slot.axes != "m n" or not leaf.place.by_rows):
         return None
     leading = len(shape) - len(leaf.shape) if "m n" in slot.axes else 0
     parts = codec.parts(shape, slot.kind, 1 + leading)
-    return None if parts is None else Coding(codec, shape, parts)
+    return None if parts is None else Coding(codec, shape, parts, owned)

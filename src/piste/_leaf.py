@@ -59,6 +59,8 @@ class Leaf:
         "codings",
         "weight",
         "layouts",
+        "owner",
+        "owned",
     )
 
     def __init__(
@@ -73,6 +75,8 @@ class Leaf:
         self.codings: dict[str, Coding] = {}  # the slots that are kept in fewer bits
         self.weight: WeightCodec | None = None  # how the parameter itself is kept; None: as it is
         self.layouts: dict[int, Any] = {}  # by stage: how its coded tensors are handed to a kernel
+        self.owner: sharding.Owner | None = None  # of what is sharded: who runs the rules that see matrices
+        self.owned: dict[str, tuple[int, ...]] = {}  # the slots at the owner alone, and their shapes
         self.probes: dict[str, Any] = {}  # diagnostics: there only while metrics are on, never saved
         self.dense = is_dense(param)
         self.plain = param.is_contiguous() and not param.is_complex()  # flat is reshape(-1)
@@ -110,6 +114,15 @@ class Leaf:
         """A slot as it is kept; the part that lives here."""
         kept = self.state.get(name)
         return kept if self.place is None or not isinstance(kept, Tensor) else sharding.local(kept)
+
+    @property
+    def spread(self) -> sharding.Place | None:
+        """How matrix rules find their slots cut up: not at all at an owner."""
+        return self.place if self.owner is None else None
+
+    def lives(self, name: str) -> bool:
+        """Whether the slot, or a part of it, is kept here."""
+        return name not in self.owned or (self.owner is not None and self.owner.here)
 
     def read(self, name: str) -> Any:
         kept = self.stored(name) if name in self.state else self.probes.get(name)
@@ -246,14 +259,19 @@ def slot_shapes(chain: Chain, leaf: Leaf) -> dict[str, tuple[Slot, tuple[int, ..
     return found
 
 
-def make_slot(slot: Slot, shape: tuple[int, ...], hyper: Mapping[str, Any], leaf: Leaf) -> Tensor:
+def make_slot(
+    slot: Slot, shape: tuple[int, ...], hyper: Mapping[str, Any], leaf: Leaf, owned: bool = False
+) -> Tensor:
     """A new slot in the parameter's layout and placement; `weights` are filled at the parameter's own first step.
 
-    What has the parameter's shape is sharded like it, a factor is copied to every rank, a scalar is a plain tensor.
+    What has the parameter's shape is sharded like it, a factor is copied to every rank, a scalar is a plain tensor;
+    what is ``owned`` is whole here.
     """
     like = leaf.real(leaf.param.detach())
     leading = shape[: len(shape) - len(leaf.shape)] if "m n" in slot.axes else ()
-    if slot.axes == "m n" and leaf.dense:
+    if owned:
+        made = plain.allocate(slot, shape, like)
+    elif slot.axes == "m n" and leaf.dense:
         made = torch.zeros_like(like, dtype=plain.dtype(slot, leaf_dtype(leaf)))
     elif "m n" in slot.axes and leaf.place is not None:
         made = plain.allocate(slot, (*leading, *like.shape), like)
@@ -264,7 +282,7 @@ def make_slot(slot: Slot, shape: tuple[int, ...], hyper: Mapping[str, Any], leaf
         made.fill_(fill)
     if eye:
         made.diagonal(dim1=-2, dim2=-1).add_(eye)
-    if leaf.place is None or slot.axes == "":
+    if leaf.place is None or slot.axes == "" or owned:
         return made
     return (
         sharding.wrap(made, leaf.place, len(leading))
@@ -276,8 +294,11 @@ def make_slot(slot: Slot, shape: tuple[int, ...], hyper: Mapping[str, Any], leaf
 def entries(
     name: str, slot: Slot, shape: tuple[int, ...], hyper: Mapping[str, Any], leaf: Leaf
 ) -> dict[str, Tensor]:
-    """A new slot as the state keeps it: one tensor, or the parts of its codec."""
-    made = make_slot(slot, shape, hyper, leaf)
+    """A new slot as the state keeps it: one tensor, or the parts of its codec (empty where another rank owns it)."""
+    if leaf.lives(name):
+        made = make_slot(slot, shape, hyper, leaf, owned=name in leaf.owned)
+    else:
+        made = plain.allocate(slot, (0,), leaf.real(leaf.param.detach()))
     if name not in leaf.codings:
         return {name: made}
     parts = leaf.codings[name].allocate(leaf, sharding.local(made))
@@ -312,7 +333,9 @@ def forecast(chain: Chain, leaf: Leaf) -> int:
             total += sum(torch.Size(part).numel() * dtype.itemsize for part, dtype in here)
         elif not slot.shared and slot.kind != "probe":
             count = torch.Size(shape).numel()
-            if "m n" in slot.axes and leaf.place is not None:  # only the part that lives here
+            if name in leaf.owned:
+                count = count if leaf.lives(name) else 0
+            elif "m n" in slot.axes and leaf.place is not None:  # only the part that lives here
                 count = count // max(1, leaf.shape.numel()) * leaf.numel
             total += plain.bytes(slot, count, leaf_dtype(leaf))
     return total

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, overload
 
@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from . import _checkpoint, _explain, _groups, _metrics, _offload, _views
 from . import _sharding as sharding
 from ._factory import Factory
-from ._leaf import Leaf, code
+from ._leaf import Leaf
+from ._members import chain_of, leaves_of, refuse_weights
 from ._offload import Home
+from ._owners import Owners, shown
 from ._pass import Pass
 from ._plan import make_lane, run
-from ._routing import matrix_view
-from ._storage import check, weight_codec
+from ._storage import check
 from ._transform import Chain
 from ._tree import Multipass, meet
 
@@ -65,8 +66,8 @@ class Optimizer(torch.optim.Optimizer):
         hyper = self.factory.checked(hyper, self.factory.name, also=ENGINE)
         self._set_engine(engine)
         groups = _groups.make_groups(self.factory, params, hyper, engine["rest"], engine["overrides"])
-        _refuse_weights(self.storage, groups)
-        check(self.storage, {name: slot for g in groups for name, slot, _ in _chain_of(g).slots()})
+        refuse_weights(self.storage, groups)
+        check(self.storage, {name: slot for g in groups for name, slot, _ in chain_of(g).slots()})
         self._rest = engine["rest"]
         self._hyper = hyper
         super().__init__(groups, dict(hyper))
@@ -83,6 +84,7 @@ class Optimizer(torch.optim.Optimizer):
         self._homes: dict[Tensor, Home] = {}
         self.skipped_steps = 0
         self._roles: dict[str, tuple[str, str]] = {}  # by parameter name: its role, and how that was found
+        self._owners = Owners()  # of sharded parameters, by name
         self._metrics: _metrics.Metrics | None = None
         self._leaves: list[list[Leaf]] | None = None
         self._wheres: list[Callable[[], int]] = []
@@ -102,16 +104,18 @@ class Optimizer(torch.optim.Optimizer):
             groups = _groups.complete(self.factory, group, self._hyper, self._rest, count)
         for g in groups:
             if g.setdefault("storage", self.storage) is not self.storage:
-                _refuse_weights(g["storage"], [g])
-                check(g["storage"], {name: slot for name, slot, _ in _chain_of(g).slots()})
+                refuse_weights(g["storage"], [g])
+                check(g["storage"], {name: slot for name, slot, _ in chain_of(g).slots()})
         _groups.refuse_repeats([*self.param_groups, *groups])
         for g in groups if self.offload else ():
             named = zip(g["param_names"], g["params"], strict=True)
-            _offload.refuse(self.factory.name, _chain_of(g), named)
+            _offload.refuse(self.factory.name, chain_of(g), named)
             self._homes.update({p: Home.of(p) for p in g["params"]})
+        owners = self._owners.copy()
         states = [
-            _checkpoint.new_states(_chain_of(g), _leaves_of(g, {}, {}, self._homes)) for g in groups
+            _checkpoint.new_states(chain_of(g), leaves_of(g, {}, {}, owners, self._homes)) for g in groups
         ]  # it may refuse
+        self._owners = owners
         for made, values in zip(groups, states, strict=True):
             self._add(made, values)
 
@@ -132,7 +136,9 @@ class Optimizer(torch.optim.Optimizer):
         (ZeroRedundancyOptimizer, a reset) or a weight has moved (``model.to(...)``): the slots follow it."""
         now = [*map(id, self.state.values())], [where() for where in self._wheres]
         if self._leaves is None or now != self._seen:
-            self._leaves = [_leaves_of(g, self.state, self._roles, self._homes) for g in self.param_groups]
+            self._leaves = [
+                leaves_of(g, self.state, self._roles, self._owners, self._homes) for g in self.param_groups
+            ]
             for chain, leaves in zip(self.chains(), self._leaves, strict=True):
                 _checkpoint.follow(chain, leaves, self.state)
             self._wheres = [leaf.where for leaves in self._leaves for leaf in leaves]
@@ -141,7 +147,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def chains(self) -> list[Chain]:
         """Each group's chain with today's hyperparameters."""
-        return [_chain_of(g) for g in self.param_groups]
+        return [chain_of(g) for g in self.param_groups]
 
     @classmethod
     def chain(cls, *args: Any, **hyper: Any) -> Chain:
@@ -262,8 +268,12 @@ class Optimizer(torch.optim.Optimizer):
         return _explain.forecast_bytes(self)
 
     def state_dict(self) -> dict[str, Any]:
-        """As torch's, names in the groups, tensors and numbers only."""
-        return super().state_dict()
+        """As torch's, names in the groups, tensors and numbers only. Of a sharded model all ranks call it together:
+        what one rank keeps for all comes out as shards."""
+        if not self._owners.ranks:
+            return super().state_dict()
+        with shown(self):
+            return super().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Copies a state in, by name and in its declared dtypes; a state that does not fit changes nothing."""
@@ -307,36 +317,6 @@ def _bind(factory: Factory, args: tuple[Any, ...], kwargs: dict[str, Any]) -> di
     if twice:
         raise TypeError(f"{factory.name} got {twice[0]!r} twice")
     return {**hyper, **kwargs}
-
-
-def _refuse_weights(storage: Any, groups: Iterable[Mapping[str, Any]]) -> None:
-    """Codecs of weights are for bf16: of others there is nothing left over. Some of the parameters must be."""
-    codec = weight_codec(storage)
-    given = [(n, p.dtype) for g in groups for n, p in zip(g["param_names"], g["params"], strict=True)]
-    if codec is not None and given and all(dtype != torch.bfloat16 for _, dtype in given):
-        name, dtype = given[0]
-        raise ValueError(
-            f"storage={{'param': {codec.name!r}}} keeps bf16 weights, and {name!r} is {dtype} (no parameter is bf16): "
-            "cast the model first (model.bfloat16()), or leave 'param' out of storage="
-        )
-
-
-def _chain_of(group: Mapping[str, Any]) -> Chain:
-    return _groups.factory_of(group["optimizer"]).chain(**group)
-
-
-def _leaves_of(
-    group: Mapping[str, Any], state: Mapping[Any, Any], roles: Mapping[str, Any], homes: Mapping[Tensor, Home]
-) -> list[Leaf]:  # fmt: skip
-    view, other = group["view"], group["role"]
-    found = []
-    for name, p in zip(group["param_names"], group["params"], strict=True):
-        seen = matrix_view(view, p.dim()) if view else None
-        role = roles.get(name, (other, ""))[0] or other
-        leaf = Leaf(name, p, state.get(p, {}), seen, role=role, home=homes.get(p))
-        code(leaf, _chain_of(group), group.get("storage"))
-        found.append(leaf)
-    return found
 
 
 def _apply_schedule(optimizer: Optimizer, key: str, schedule: Callable[[int], Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from . import _sharding as sharding
-from ._leaf import Leaf, blocks
+from ._leaf import Leaf
 from ._pass import Pass, cast, finish, shared_names
 from ._program import Frame, run
 
@@ -36,31 +37,95 @@ class _Sheet:
 def run_sheet(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dict[Any, Any]) -> list[Tensor]:
     """Rules that see matrices [m, n]: equal small ones stacked, the others one by one."""
     leaves = lane.leaves
-    us = [given.lift(leaf, u) for leaf, u in zip(leaves, us, strict=True)]
-    exchange = _exchange(stage, leaves, us)
-    wholes = {} if exchange is None else exchange.collect(us)
-    for i, leaf in enumerate(leaves):
-        if exchange is None or i not in exchange.places:
-            wholes[i] = sharding.whole(us[i], leaf.place)
-    sheets = {i: _sheets(stage, lane, leaves[i], u, given) for i, u in wholes.items()}
-    _run_buckets(stage, lane, [s for several in sheets.values() for s in several], sums)
-    shared = shared_names(stage.steps)
-    for i, mine in sheets.items():
-        _write_back(stage, leaves[i], mine, shared)
-        wholes[i] = leaves[i].from_matrices([s.out for s in mine])
-    parts = {} if exchange is None else exchange.hand_out(wholes, us[0])
-    out = [
-        parts[i] if i in parts else sharding.put_back(wholes[i], leaf.place) for i, leaf in enumerate(leaves)
+    seen = [
+        {"u": given.lift(leaf, u), **given.inputs(leaf, lane, stage.inputs)}
+        for leaf, u in zip(leaves, us, strict=True)
     ]
+    wholes = {
+        i: {name: sharding.whole(x, leaf.place) if _moves(name, x) else x for name, x in seen[i].items()}
+        for i, leaf in enumerate(leaves)
+        if leaf.owner is None
+    }
+    found = {i: sharding.put_back(u, leaves[i].place) for i, u in _run(stage, lane, wholes, sums).items()}
+    if len(wholes) < len(leaves):
+        found |= _run_at_owners(stage, lane, seen, sums)
+    out = [found[i] for i in range(len(leaves))]
     if stage.last:
         for leaf, u in zip(leaves, out, strict=True):
             given.write_param(leaf, lane, u)
+    return out
+
+
+def _moves(name: str, value: Any) -> bool:
+    """Whether it is cut up as the parameter is."""
+    return isinstance(value, Tensor) and name != "loss"
+
+
+def _run(
+    stage: Stage, lane: Lane, wholes: dict[int, dict[str, Any]], sums: dict[Any, Any]
+) -> dict[int, Tensor]:
+    """The new updates of the parameters of which update and inputs are whole here; their slots are written."""
+    leaves, shared = lane.leaves, shared_names(stage.steps)
+    sheets = {i: _sheets(stage, leaves[i], seen) for i, seen in wholes.items()}
+    _run_buckets(stage, lane, [s for several in sheets.values() for s in several], sums)
+    for i, mine in sheets.items():
+        _write_back(stage, leaves[i], mine, shared)
     new = next(reversed(sheets.values()))[-1].new if shared else {}
     for name in shared:
         if name in new:
             for leaf in leaves if not leaves[0].inplace else leaves[:1]:
                 leaf.write(name, new[name])
-    return out
+    return {i: leaves[i].from_matrices([s.out for s in mine]) for i, mine in sheets.items()}
+
+
+def _run_at_owners(
+    stage: Stage, lane: Lane, seen: list[dict[str, Any]], sums: dict[Any, Any]
+) -> dict[int, Tensor]:
+    """This rank's part of the new updates. The matrices of one wave travel while those of the one before are worked
+    on."""
+    owners = {i: leaf.owner for i, leaf in enumerate(lane.leaves) if leaf.owner is not None}
+    members = list(owners)
+    grouped = sharding.waves(list(owners.values()), [seen[i]["u"].dtype for i in members])
+    waves = [[members[k] for k in few] for few in grouped]
+    arriving, returning = _collect(owners, waves[0], seen), []
+    for few, following in zip(waves, [*waves[1:], None], strict=True):
+        wholes = arriving()
+        arriving = _collect(owners, following, seen) if following else arriving
+        done = _run(stage, lane, wholes, sums)
+        like = seen[few[0]]["u"]
+        returning.append(sharding.hand_out([owners[i] for i in few], [done.get(i) for i in few], like))
+    _agree_on_probes(stage, lane)
+    return {
+        i: u for few, back in zip(waves, returning, strict=True) for i, u in zip(few, back(), strict=True)
+    }
+
+
+def _collect(
+    owners: dict[int, sharding.Owner], few: list[int], seen: list[dict[str, Any]]
+) -> Callable[[], dict[int, dict[str, Any]]]:
+    """Send update and inputs to the owners; the answer, called, gives those of the parameters that are owned here."""
+    moving = [(i, name) for i in few for name, x in seen[i].items() if _moves(name, x)]
+    arrived = sharding.collect([owners[i] for i, _ in moving], [seen[i][name] for i, name in moving])
+
+    def wait() -> dict[int, dict[str, Any]]:
+        found = {i: dict(seen[i]) for i in few if owners[i].here}
+        for (i, name), whole in zip(moving, arrived(), strict=True):
+            if whole is not None:
+                found[i][name] = whole
+        return found
+
+    return wait
+
+
+def _agree_on_probes(stage: Stage, lane: Lane) -> None:
+    """What an owner has seen, the other ranks, which have zeros, are told."""
+    names = [n for s in stage.steps for n, slot in s.slots.items() if slot.kind == "probe"]
+    told = [(leaf, n) for leaf in lane.leaves if leaf.owner is not None for n in names if n in leaf.probes]
+    numbers = [leaf.probes[n].to(leaf.param.device, torch.float64) for leaf, n in told]
+    for (leaf, n), number in zip(
+        told, sharding.totals(numbers, [f.place for f, _ in told], "sum"), strict=True
+    ):
+        leaf.probes[n] = number
 
 
 def _run_buckets(stage: Stage, lane: Lane, sheets: list[_Sheet], sums: dict[Any, Any]) -> None:
@@ -74,35 +139,19 @@ def _run_buckets(stage: Stage, lane: Lane, sheets: list[_Sheet], sums: dict[Any,
         _run_bucket(stage, lane, bucket, sums)
 
 
-def _exchange(stage: Stage, leaves: list[Leaf], us: list[Tensor]) -> sharding.Exchange | None:
-    """Where sharded matrices are sent whole to one owner each: for rules that keep nothing and look at nothing but the
-    update, which alone is sent. The others gather."""
-    looks = stage.inputs - {"step", "loss"} or any(s.slots for s in stage.steps)
-    if looks or all(leaf.place is None for leaf in leaves):
-        return None
-    costs = [float(sum(m.numel() * min(m[-2:]) for m in blocks(leaf))) for leaf in leaves]
-    return sharding.Exchange.of([leaf.place for leaf in leaves], costs, [u.dtype for u in us])
-
-
-def _sheets(stage: Stage, lane: Lane, leaf: Leaf, u: Tensor, given: Pass) -> list[_Sheet]:
-    """``u`` is the whole update of the parameter."""
-    seen = leaf.matrices(u)
-    envs: dict[str, Any] = {}
-    for name, value in given.inputs(leaf, lane, stage.inputs).items():
-        tensor = isinstance(value, Tensor) and name != "loss"
-        envs[name] = leaf.matrices(sharding.whole(value, leaf.place)) if tensor else value
+def _sheets(stage: Stage, leaf: Leaf, whole: dict[str, Any]) -> list[_Sheet]:
+    """The matrices of a parameter, from its whole update and inputs."""
+    envs = {name: leaf.matrices(x) if _moves(name, x) else x for name, x in whole.items()}
+    seen = envs.pop("u")
     several = len(seen) > 1
     slots: list[dict[str, Any]] = [{} for _ in seen]
     for step in stage.steps:
         for name, slot in step.slots.items():
             if "m n" in slot.axes:
-                whole = leaf.read(name)
-                whole = (
-                    None
-                    if whole is None
-                    else sharding.whole(whole, leaf.place, whole.dim() - len(leaf.shape))
-                )
-                parts = [None] * len(seen) if whole is None else _slot_matrices(leaf, whole, slot.axes)
+                kept = leaf.read(name)
+                if kept is not None:
+                    kept = sharding.whole(kept, leaf.spread, kept.dim() - len(leaf.shape))
+                parts = [None] * len(seen) if kept is None else _slot_matrices(leaf, kept, slot.axes)
             elif slot.kind == "probe":  # one number for the parameter, asked of each of its matrices
                 shown = leaf.read(name)
                 parts = [None if shown is None else shown.expand(m.shape[:-2]) for m in seen]
@@ -159,7 +208,7 @@ def _run_bucket(stage: Stage, lane: Lane, bucket: list[_Sheet], sums: dict[Any, 
         batch = s.u.shape[:-2]
         s.out = u[at : at + count].reshape(*batch, *u.shape[1:])
         s.new = {
-            n: v[at] if n in shared else v[at : at + count].reshape(*batch, *v.shape[1:])
+            n: v[at] if n in shared else v[at : at + count].reshape((*batch, *v.shape[1:]))
             for n, v in new.items()
         }
         at += count
@@ -174,11 +223,11 @@ def _write_back(stage: Stage, leaf: Leaf, mine: list[_Sheet], shared: list[str])
                 leaf.write(name, torch.stack([s.new[name].mean() for s in mine]).mean())
             elif slot.axes == "m n":
                 whole = leaf.from_matrices([s.new[name] for s in mine])
-                leaf.write(name, sharding.put_back(whole, leaf.place))
+                leaf.write(name, sharding.put_back(whole, leaf.spread))
             elif "m n" in slot.axes:
                 rows = range(mine[0].new[name].shape[-3])
                 window = [leaf.from_matrices([s.new[name].select(-3, r) for s in mine]) for r in rows]
-                leaf.write(name, sharding.put_back(torch.stack(window), leaf.place, 1))
+                leaf.write(name, sharding.put_back(torch.stack(window), leaf.spread, 1))
             else:
                 for s in mine:
                     leaf.write(f"{name}.{s.number}" if s.several else name, s.new[name])

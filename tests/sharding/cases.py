@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import functools
+import itertools
 
 import torch
 from torch import nn
@@ -15,71 +15,16 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.debug import CommDebugMode
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
 import piste
-from tiny import OPTIMIZERS, Tiny, make, words
+from sharding import owned
+from sharding.given import big, each, give, made, model, of, sharded, step, whole
+from tiny import make
 
 STEPS = 4
-
-
-class Uneven(nn.Module):
-    """Rows that no number of ranks divides, a vector shorter than the ranks are many, a frozen matrix."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.table = nn.Embedding(11, 7)
-        self.inner = nn.Linear(7, 7)
-        self.outer = nn.Linear(7, 7)
-        self.gain = nn.Parameter(torch.ones(2))
-        self.norm = nn.LayerNorm(7)
-        self.head = nn.Linear(7, 11)
-
-    def forward(self, x):
-        h = self.table(x)
-        h = h + self.outer(torch.tanh(self.inner(h))) * self.gain.sum()
-        return self.head(self.norm(h))
-
-    loss = Tiny.loss
-
-
-def model(dtype):
-    torch.manual_seed(0)
-    return Uneven().to(dtype)
-
-
-def whole(p):
-    return p.full_tensor() if isinstance(p, DTensor) else p
-
-
-def give(net, i):
-    """The same gradients to whole and sharded parameters: of full rank, so that every root and basis is determined."""
-    for k, p in enumerate(net.parameters()):
-        g = torch.randn(p.shape, dtype=p.dtype, generator=torch.Generator().manual_seed(100 * i + k))
-        p.grad = distribute_tensor(g, p.device_mesh, p.placements) if isinstance(p, DTensor) else g
-
-
-def step(net, opt, i):
-    """On given gradients; a method that evaluates the loss itself gets a closure."""
-
-    def closure():
-        opt.zero_grad()
-        loss = net.loss(words(i))
-        loss.backward()
-        return loss
-
-    if any(c.needs_closure for c in opt.chains()):
-        return opt.step(closure)
-    give(net, i)
-    return opt.step()
-
-
-def sharded(dtype):
-    net = model(dtype)
-    fully_shard(net, mesh=init_device_mesh("cpu", (torch.distributed.get_world_size(),)))
-    return net
 
 
 def whole_is_sharded(name, rank, world):
@@ -87,7 +32,7 @@ def whole_is_sharded(name, rank, world):
     same (a search that evaluates the loss itself would see theirs)."""
     for dtype, rtol, atol in ((torch.float64, 1e-6, 1e-7), (torch.float32, 1e-6, 1e-6)):
         one, many = model(dtype), sharded(dtype)
-        mine, theirs = make(name, one), make(name, many)
+        mine, theirs = made(name, one), made(name, many)
         if dtype == torch.float32 and any(c.needs_closure for c in mine.chains()):
             continue
         for i in range(STEPS):
@@ -107,18 +52,22 @@ def laid_out(mesh, placements, dtype=torch.float64):
     return net
 
 
-def any_mesh(name, rank, world):
-    """Rows, columns, replicas of rows, rows and columns, rows twice."""
+def meshes(world):
     line = init_device_mesh("cpu", (world,))
     plane = init_device_mesh("cpu", (2, world // 2))
+    return [(line, [Shard(1)]), (plane, [Replicate(), Shard(0)]), (plane, [Shard(0), Shard(1)]),
+            (plane, [Shard(0), Shard(0)])]  # fmt: skip
+
+
+def any_mesh(name, rank, world, layouts=None):
+    """Rows, columns, replicas of rows, rows and columns, rows twice."""
     one = model(torch.float64)
-    mine = make(name, one)
+    mine = made(name, one)
     if any(c.needs_closure for c in mine.chains()):
         return
-    layouts = [(line, [Shard(1)]), (plane, [Replicate(), Shard(0)]), (plane, [Shard(0), Shard(1)]),
-               (plane, [Shard(0), Shard(0)])]  # fmt: skip
+    layouts = meshes(world) if layouts is None else layouts
     nets = [laid_out(*layout) for layout in layouts]
-    opts = [make(name, net) for net in nets]
+    opts = [made(name, net) for net in nets]
     for i in range(3):
         for net, opt in zip([one, *nets], [mine, *opts], strict=True):
             step(net, opt, i)
@@ -127,6 +76,25 @@ def any_mesh(name, rank, world):
             torch.testing.assert_close(
                 whole(q), p, rtol=1e-6, atol=1e-7, msg=lambda m, n=n, w=layout: f"{w[1]} {n}: {m}"
             )
+
+
+def cut_by_columns(name, rank, world):
+    """One of which is a single column."""
+    any_mesh(name, rank, world, [(init_device_mesh("cpu", (world,)), [Shard(1)])])
+
+
+def loaded_onto_any_mesh(name, rank, world):
+    """A state goes from a whole model onto every mesh, and from each to the next, without a bit changed."""
+    nets = [model(torch.float64), *(laid_out(*layout) for layout in meshes(world))]
+    opts = [made(name, net) for net in nets]
+    for i in range(3):
+        step(nets[0], opts[0], i)
+    first = owned.contents(opts[0])
+    for before, after in itertools.pairwise(opts):
+        after.load_state_dict(before.state_dict())
+        assert after.state_bytes() == after.forecast_bytes()
+        for key, value in owned.contents(after).items():
+            assert torch.equal(torch.as_tensor(value), torch.as_tensor(first[key])), key
 
 
 def tensor_parallel_under_fsdp(name, rank, world):
@@ -222,36 +190,6 @@ def adamw_sends_nothing(rank, world):
     assert comms.get_total_counts() == 0, comms.get_comm_counts()
 
 
-def muon_sends_at_most_twice_its_own_shards(rank, world):
-    """Counted: what leaves this rank, in the one kind of message there is."""
-    torch.manual_seed(0)
-    net = nn.Sequential(*(nn.Linear(12, 12, bias=False) for _ in range(2 * world)))
-    fully_shard(net, mesh=init_device_mesh("cpu", (world,)))
-    opt = piste.Muon([p for _, p in net.named_parameters()], lr=0.01)
-    give(net, 0)
-    sent, send = [], torch.distributed.all_to_all_single
-
-    def counted(target, source, receives, sends, group):
-        away = sum(sends) - sends[rank]
-        sent.append(away * source.element_size())
-        return send(target, source, receives, sends, group=group)
-
-    torch.distributed.all_to_all_single = counted
-    try:
-        with CommDebugMode() as comms:
-            opt.step()
-    finally:
-        torch.distributed.all_to_all_single = send
-    assert len(sent) == comms.get_total_counts() == 2, comms.get_comm_counts()
-    assert sum(sent) <= 2 * sum(p.to_local().numel() * p.element_size() for p in net.parameters())
-
-
-def big(dtype=torch.float32):
-    """Matrices that are worth a code, in rows that three ranks cut unevenly."""
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(64, 80), nn.Linear(80, 64, bias=False)).to(dtype)
-
-
 def eight_bits(name, rank, world):
     """What is kept does not depend on how the model is cut: codes and scales are equal, bit for bit, as long as the
     rules' results are; and the forecast holds."""
@@ -268,15 +206,14 @@ def eight_bits(name, rank, world):
     assert theirs.state_bytes() == theirs.forecast_bytes()
     for p, q in zip(one.parameters(), many.parameters(), strict=True):
         torch.testing.assert_close(whole(q), p, rtol=1e-5, atol=1e-6)
-        for key, value in mine.state[p].items():
-            other = theirs.state[q][key]
+    here, there = (opt.state_dict()["state"] for opt in (mine, theirs))
+    assert [sorted(s) for s in there.values()] == [sorted(s) for s in here.values()]
+    for i, slots in here.items():
+        for key, value in slots.items():
             if isinstance(value, torch.Tensor) and value.dtype == torch.uint8:
-                off = (whole(other).int() - value.int()).abs()
-                assert off.max() <= 1 and (off > 0).float().mean() < 0.01, (
-                    key
-                )  # a rounding apart at a boundary
-    keys = [sorted(s) for s in theirs.state_dict()["state"].values()]
-    assert keys == [sorted(s) for s in mine.state_dict()["state"].values()]
+                # a rounding apart at a boundary
+                off = (whole(there[i][key]).int() - value.int()).abs()
+                assert off.max() <= 1 and (off > 0).float().mean() < 0.01, key
 
 
 def cut_by_columns_eight_bits_resume(rank, world):
@@ -300,13 +237,10 @@ def cut_by_columns_eight_bits_resume(rank, world):
         assert torch.equal(p.to_local(), q.to_local())
 
 
-def each(test):
-    return {f"{name}: {test.__name__}": functools.partial(test, name) for name in OPTIMIZERS}
-
-
 CASES = {
     **each(whole_is_sharded),
     **each(saved_and_loaded),
+    **of(("Muon", "SOAP"), cut_by_columns),
     **each(keys_are_the_same_everywhere),
     **each(eight_bits),
     **{
@@ -315,7 +249,7 @@ CASES = {
             overflow_on_one_rank_is_everyone_s,
             adamw_sends_nothing,
             cut_by_columns_eight_bits_resume,
-            muon_sends_at_most_twice_its_own_shards,
         )
     },
+    **owned.CASES,
 }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-
-from sharding.cases import any_mesh, each, no_drift, tensor_parallel_under_fsdp
+from sharding.cases import any_mesh, loaded_onto_any_mesh, no_drift, tensor_parallel_under_fsdp
+from sharding.given import each, of
 
 LONG = ("AdamW", "LAMB", "Muon", "ScheduleFreeAdamW", "SOAP")
 
 CASES = {
     **each(any_mesh),
     **each(tensor_parallel_under_fsdp),
-    **{f"{name}: no_drift": functools.partial(no_drift, name) for name in LONG},
+    **of(LONG, loaded_onto_any_mesh),
+    **of(LONG, no_drift),
 }

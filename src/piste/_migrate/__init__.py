@@ -7,16 +7,19 @@ count or not at all.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .. import _sharding as sharding
 from .._checkpoint import _bare_name
+from .._leaf import blocks
 from .._optimizer import Optimizer
 from .._torch_state import from_torch
-from ._meaning import BASIS, Entry, Meaning, Side, factor_between, number
+from ._meaning import BASIS, Entry, Meaning, Side, carried, factor_between, number
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class _Plan:
         """Write the state. What copies the weights does so now where the first step, which would, is past."""
         leaf = self.new.leaf
         for name, (slot, _, _) in self.new.shapes.items():
-            if name in self.values:
+            if name in self.values and leaf.lives(name):
                 leaf.write(name, self.values[name])
             elif slot.kind == "weights" and self.step > 0:
                 leaf.write(name, leaf.weights())
@@ -159,7 +162,7 @@ def _same(plan: _Plan, old: Side) -> None:
         if theirs is None or (theirs.transform, theirs.space) != (entry.transform, entry.space):
             continue
         if old.shapes[name][1] == new.shapes[name][1] and not _rates_differ(theirs, entry):
-            _take(plan, name, name, old.leaf.read(name))
+            _take(plan, name, name, carried(old, name, new, name))
     bases = {k for k, e in (*new.entries.items(), *old.entries.items()) if e.transform == BASIS}
     if not bases <= set(plan.kept):
         for name in [k for k in plan.kept if new.entries[k].space == BASIS or k in bases]:
@@ -185,18 +188,16 @@ def _alike(plan: _Plan, old: Side) -> None:
         if source is None:
             continue
         theirs = old.entries[source]
-        if BASIS in (theirs.space, entry.space) and hasattr(new.leaf.state[name], "device_mesh"):
-            continue  # only a part of the matrix is here
         if theirs.space not in ("", BASIS) or entry.space not in ("", BASIS):
             continue
         factor = factor_between(theirs, entry, old.step)
         if factor is None or (in_basis and theirs.space != entry.space):
             continue
-        value = old.leaf.read(source)
         out = (
             theirs.space == BASIS and not in_basis and any(e.transform == BASIS for e in old.entries.values())
         )
-        value = old.turn(value, entry.meaning.of == "square") if out else value
+        turn = functools.partial(old.turn, square=entry.meaning.of == "square") if out else None
+        value = carried(old, source, new, name, turn)
         _take(plan, name, source, value if factor == 1 else value * factor, factor, " out of its basis" * out)
 
 
@@ -233,12 +234,14 @@ def _identity_basis(plan: _Plan, step: int) -> None:
         return
     entry = new.entries[squares[0]]
     bias = 1 - number(entry.hyper[entry.meaning.beta], step) ** step if entry.meaning else 1.0
-    matrices = new.leaf.matrices(plan.values[squares[0]] / bias)
+    here = new.leaf.lives(squares[0])  # else everything about it is empty
+    whole = sharding.whole(plan.values[squares[0]] / bias, new.leaf.spread)
+    matrices = new.leaf.matrices(whole) if here else [whole] * len(blocks(new.leaf))
     for i, v in enumerate(matrices):
         end = f".{i}" if len(matrices) > 1 else ""
         for factor, basis, axis in (("L", "Q_L", -1), ("R", "Q_R", -2)):
             if basis + end in new.entries:
-                diagonal = torch.diag_embed(v.sum(axis))
+                diagonal = torch.diag_embed(v.sum(axis)) if here else v.view(0, 0)
                 eye = torch.eye(diagonal.shape[-1], dtype=v.dtype, device=v.device).expand_as(diagonal)
                 _take(plan, factor + end, squares[0], diagonal, how=" summed")
                 _take(plan, basis + end, "identity", eye)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from .. import _sharding as sharding
 from .._leaf import Leaf, slot_shapes
+from .._owners import everywhere
 from .._slots import Slot
 from .._transform import Chain
 
@@ -73,6 +75,23 @@ class Side:
         self.shapes = {k: v for k, v in shapes.items() if v[0].kind != "probe" and k in leaf.state}
         self.entries = {k: bases[k if k in bases else k.rpartition(".")[0]] for k in self.shapes}
 
+    def whole(self, name: str) -> Tensor:
+        """The slot, whole on every rank."""
+        leaf, slot = self.leaf, self.shapes[name][0]
+        if name in leaf.owned:
+            return everywhere(leaf, name)
+        kept = leaf.read(name)
+        return sharding.whole(kept, leaf.place, kept.dim() - len(leaf.shape)) if "m n" in slot.axes else kept
+
+    def part(self, name: str, whole: Tensor) -> Tensor:
+        """What is kept here of a whole slot (nothing, where another rank owns it)."""
+        leaf, slot = self.leaf, self.shapes[name][0]
+        if name in leaf.owned:
+            return whole if leaf.lives(name) else whole.new_empty(0)
+        if "m n" in slot.axes:
+            return sharding.put_back(whole, leaf.place, whole.dim() - len(leaf.shape))
+        return whole
+
     def turn(self, value: Tensor, square: bool) -> Tensor:
         """Out of the eigenbasis: Q_L x Q_Rᵀ, and with squared entries for squares (exact where the turned
         coordinates are uncorrelated, which is what the basis is for)."""
@@ -80,7 +99,7 @@ class Side:
         matrices = self.leaf.matrices(value)
         for i, x in enumerate(matrices):
             end = f".{i}" if len(matrices) > 1 else ""
-            left, right = (self.leaf.read(q + end) for q in ("Q_L", "Q_R"))
+            left, right = (self.whole(q + end) if q + end in self.shapes else None for q in ("Q_L", "Q_R"))
             if square:
                 left, right = (None if q is None else q.square() for q in (left, right))
             x = x if left is None else left @ x
@@ -99,6 +118,16 @@ def _entries(chain: Chain, prefix: str, space: str, behind: tuple[str, ...]) -> 
             yield from _entries(held, prefix + part.prefix(i), inner, behind)
         if t.room == "direction" and t.name not in _STILL_A_GRADIENT:
             behind = (*behind, t.name)
+
+
+def carried(
+    old: Side, source: str, new: Side, name: str, turn: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """An old slot as the new one is kept: what lives at an owner, or must be turned, is whole in between."""
+    if turn is None and source not in old.leaf.owned and name not in new.leaf.owned:
+        return old.leaf.read(source)
+    value = old.whole(source)
+    return new.part(name, value if turn is None else turn(value))
 
 
 def number(value: Any, step: int) -> float:

@@ -1,10 +1,4 @@
-"""Where the parts of a tensor live. The only file that may name torch.distributed.
-
-A parameter is either whole here or a DTensor (FSDP2, HSDP, tensor parallelism, and their products). The rest of the
-engine works on the part that lives here, a plain tensor, and knows four verbs: ``whole`` gathers, ``put_back`` keeps
-this rank's part of a whole result, ``totals`` completes numbers that every rank has summed over its part, and
-``indices`` tells which elements of the whole live here.
-"""
+"""The parts of a tensor that every rank has of it, and the messages that make them one."""
 
 from __future__ import annotations
 
@@ -177,12 +171,14 @@ def everywhere(tensor: Tensor) -> Tensor:
 
 
 def fill(target: Tensor, value: Tensor) -> None:
-    """Copy a saved value, whole or sharded in any way, into a tensor that is whole or sharded in its own."""
+    """Copy a saved value, whole or sharded in any way, into a tensor that is whole or sharded in its own (or that an
+    owner has: empty on the other ranks)."""
     where, came = place(target), place(value)
     if came is not None and (where is None or came.placements != where.placements or came.mesh != where.mesh):
         value = value.full_tensor()  # type: ignore[attr-defined]
         came = None
-    local(target).copy_(local(value) if came is not None else put_back(value, where))
+    if where is not None or target.numel():
+        local(target).copy_(local(value) if came is not None else put_back(value, where))
 
 
 def agreed(flags: Tensor, places: Sequence[Place | None]) -> Tensor:
@@ -205,102 +201,3 @@ def mean_over_ranks(value: Tensor, places: Sequence[Place | None]) -> Tensor:
             dist.all_reduce(value, dist.ReduceOp.SUM, group=mesh.get_group(axis))
             value = value / mesh.size(axis)
     return value
-
-
-# owner-computes --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """Matrices sent whole to one rank each, and their results back: each rank works on its share, where gathering would
-    have all ranks do all the work. One message each way; a rank sends its own shards once, and as an owner about as
-    much again (its share of all matrices, less what stays)."""
-
-    axis: int  # of the mesh
-    mesh: Any
-    places: dict[int, Place]
-    owners: dict[int, int]
-
-    @classmethod
-    def of(
-        cls, places: Sequence[Place | None], costs: Sequence[float], dtypes: Sequence[Any]
-    ) -> Exchange | None:
-        """For the tensors cut along one common mesh axis, of one dtype; None if there are none. Owners are balanced by
-        cost: the dearest first, each to the rank with the least work."""
-        from torch.distributed.tensor import Shard
-
-        kinds = {
-            i: (w.mesh, w.cut, dtypes[i])
-            for i, w in enumerate(places)
-            if w is not None and len(w.cut) == 1 and type(w.placements[w.cut[0]]) is Shard
-        }
-        if not kinds:
-            return None
-        first = next(iter(kinds.values()))
-        members = [i for i, kind in kinds.items() if kind == first]
-        mesh, (axis,), _ = first
-        work = [0.0] * mesh.size(axis)
-        owners: dict[int, int] = {}
-        for i in sorted(members, key=lambda i: -costs[i]):
-            owners[i] = work.index(min(work))
-            work[owners[i]] += costs[i]
-        return cls(axis, mesh, {i: places[i] for i in members}, owners)  # type: ignore[misc]
-
-    @property
-    def mine(self) -> list[int]:
-        """What this rank owns."""
-        return [i for i in self.places if self.owners[i] == self.mesh.get_local_rank(self.axis)]
-
-    def collect(self, parts: Sequence[Tensor]) -> dict[int, Tensor]:
-        """The whole of each tensor that this rank owns, from everyone's parts."""
-        out = [[parts[i] for i in self.places if self.owners[i] == rank] for rank in self._ranks]
-        back = self._swap(out, [[self._part(i, rank) for i in self.mine] for rank in self._ranks])
-        return {
-            i: torch.cat([back[r][k] for r in self._ranks], self._dim(i)) for k, i in enumerate(self.mine)
-        }
-
-    def hand_out(self, results: dict[int, Tensor], like: Tensor) -> dict[int, Tensor]:
-        """This rank's part of every result, from their owners (``like``: dtype and device, for who owns none)."""
-        cut = {i: results[i].split(self._lengths(i), self._dim(i)) for i in self.mine}
-        out = [[cut[i][rank] for i in self.mine] for rank in self._ranks]
-        here = self.mesh.get_local_rank(self.axis)
-        theirs = [[i for i in self.places if self.owners[i] == rank] for rank in self._ranks]
-        back = self._swap(out, [[self._part(i, here) for i in members] for members in theirs], like)
-        return {i: back[r][k] for r, members in enumerate(theirs) for k, i in enumerate(members)}
-
-    @property
-    def _ranks(self) -> range:
-        return range(self.mesh.size(self.axis))
-
-    def _dim(self, i: int) -> int:
-        return self.places[i].placements[self.axis].dim
-
-    def _lengths(self, i: int) -> list[int]:
-        """How many rows (or columns) each rank has: equal chunks, the last ones shorter or empty."""
-        n, ranks = self.places[i].shape[self._dim(i)], len(self._ranks)
-        chunk = -(-n // ranks)
-        return [max(0, min(n, (r + 1) * chunk) - r * chunk) for r in self._ranks]
-
-    def _part(self, i: int, rank: int) -> tuple[int, ...]:
-        shape = list(self.places[i].shape)
-        shape[self._dim(i)] = self._lengths(i)[rank]
-        return tuple(shape)
-
-    def _swap(
-        self, out: list[list[Tensor]], shapes: list[list[tuple[int, ...]]], like: Tensor | None = None
-    ) -> list[list[Tensor]]:
-        """Send a list of tensors to every rank, and receive one of these shapes from each."""
-        import torch.distributed as dist
-
-        sending = [t.reshape(-1) for tensors in out for t in tensors]
-        like = next((t for t in sending if t.numel()), like) if like is None else like
-        sizes = [sum(torch.Size(s).numel() for s in each) for each in shapes]
-        source = torch.cat(sending) if sending else like.new_empty(0)  # type: ignore[union-attr]
-        target = source.new_empty(sum(sizes))
-        lengths = [sum(t.numel() for t in tensors) for tensors in out]
-        dist.all_to_all_single(target, source, sizes, lengths, group=self.mesh.get_group(self.axis))
-        found = []
-        for piece, each in zip(target.split(sizes), shapes, strict=True):
-            numbers = [torch.Size(s).numel() for s in each]
-            found.append([p.view(s) for p, s in zip(piece.split(numbers), each, strict=True)])
-        return found

@@ -1,0 +1,49 @@
+"""What a param group stands for: its chain, and its parameters with their states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ._chain import Chain
+from ._groups import factory_of
+from ._leaf import Leaf, code
+from ._offload import Home
+from ._owners import Owners
+from ._routing import matrix_view
+from ._storage import weight_codec
+
+
+def refuse_weights(storage: Any, groups: Iterable[Mapping[str, Any]]) -> None:
+    """Codecs of weights are for bf16: of others there is nothing left over. Some of the parameters must be."""
+    codec = weight_codec(storage)
+    given = [(n, p.dtype) for g in groups for n, p in zip(g["param_names"], g["params"], strict=True)]
+    if codec is not None and given and all(dtype != torch.bfloat16 for _, dtype in given):
+        name, dtype = given[0]
+        raise ValueError(
+            f"storage={{'param': {codec.name!r}}} keeps bf16 weights, and {name!r} is {dtype} (no parameter is bf16): "
+            "cast the model first (model.bfloat16()), or leave 'param' out of storage="
+        )
+
+
+def chain_of(group: Mapping[str, Any]) -> Chain:
+    return factory_of(group["optimizer"]).chain(**group)
+
+
+def leaves_of(
+    group: Mapping[str, Any], state: Mapping[Any, Any], roles: Mapping[str, Any], owners: Owners,
+    homes: Mapping[Tensor, Home],
+) -> list[Leaf]:  # fmt: skip
+    view, other, chain = group["view"], group["role"], chain_of(group)
+    found = []
+    for name, p in zip(group["param_names"], group["params"], strict=True):
+        seen = matrix_view(view, p.dim()) if view else None
+        role = roles.get(name, (other, ""))[0] or other
+        found.append(Leaf(name, p, state.get(p, {}), seen, role=role, home=homes.get(p)))
+    owners.settle(chain, found)
+    for leaf in found:
+        code(leaf, chain, group.get("storage"))
+    return found
