@@ -57,5 +57,5 @@ def orthogonal_iteration(a: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     turned = a.to(wide) @ q.to(wide)
     estimates = (q.to(wide) * turned).sum(-2)
     order = estimates.argsort(dim=-1, descending=True, stable=True)
-    sorted_columns = torch.take_along_dim(turned, order.unsqueeze(-2), dim=-1)
+    sorted_columns = turned.gather(-1, order.unsqueeze(-2).expand_as(turned))
     return torch.linalg.qr(sorted_columns).Q.to(q.dtype), order

@@ -57,7 +57,7 @@ def _ends(m: int, k: int, device_type: str) -> tuple[int, ...]:
 
 def fma(base: Tensor, left: Tensor, right: Tensor, beta: float = 1.0, alpha: float = 1.0) -> Tensor:
     """`beta base + alpha left right`, the sum folded into the product's own pass."""
-    if torch._C._functorch.is_batchedtensor(base):  # type: ignore[attr-defined]
+    if any(torch._C._functorch.is_batchedtensor(t) for t in (base, left, right)):  # type: ignore[attr-defined]
         # vmap takes the fused product apart and rounds in between; carried Gram matrices then blow up null
         # directions (a singular value of 189 was seen where the loop gives 1.2), so the sum is made wider
         wide = torch.promote_types(base.dtype, torch.float32)

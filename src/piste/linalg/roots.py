@@ -27,8 +27,8 @@ def inverse_root(a: Tensor, p: float, eps: float = 0.0) -> Tensor:
 
     Eigenvalues below the rounding error of the largest one have no digits left, not even a sign: they are
     raised to it, so that a singular `a` gives a finite (if large) root. With `a = 0`, `eps` must be positive.
-    An eigenvalue that is larger by a factor k has a relative error of a few 1/k, its root of 1/p times that:
-    in float32 and up to a condition number of 1e5 the root is good to 1 %.
+    The relative error is at most about `5 / p` times rounding error times condition number: 1.5 % for `p = 4` in
+    float32 at a condition number of 1e5.
     """
     values, vectors = eigh(a)
     values = values + eps

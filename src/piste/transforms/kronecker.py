@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from .._transform import basis, factor, square, transform
@@ -55,7 +54,7 @@ def scale_by_shampoo(
     https://arxiv.org/abs/1802.09568
     """
     p = 2 * sum(_axes(*g.shape[-2:]))
-    L, R = (None if h is None else h + symmetric(x, x.mT) for h, x in ((L, g), (R, g.mT)))
+    L, R = (None if h is None else symmetric(x, x.mT, h) for h, x in ((L, g), (R, g.mT)))
     L_diagonal, R_diagonal = (
         None if d is None else d + g.square().sum(dim, keepdim=True)
         for d, dim in ((L_diagonal, -1), (R_diagonal, -2))
@@ -97,9 +96,8 @@ def _carry(x: Tensor, old: Tensor | None, new: Tensor | None) -> Tensor:
 
 
 def _permute(v: Tensor, rows: Tensor | None, columns: Tensor | None) -> Tensor:
-    if rows is not None:
-        v = torch.take_along_dim(v, rows.unsqueeze(-1).expand(v.shape), dim=-2)
-    return v if columns is None else torch.take_along_dim(v, columns.unsqueeze(-2).expand(v.shape), dim=-1)
+    v = v if rows is None else v.gather(-2, rows.unsqueeze(-1).expand_as(v))
+    return v if columns is None else v.gather(-1, columns.unsqueeze(-2).expand_as(v))
 
 
 @transform(
