@@ -30,9 +30,10 @@ def eigh(a: Tensor) -> tuple[Tensor, Tensor]:
     a = a.to(wide)
     if wide == torch.float64:
         return torch.linalg.eigh(a)
-    raised = torch.finfo(wide).eps * a.diagonal(dim1=-2, dim2=-1).abs().amax(-1, keepdim=True)
+    diagonal = a.diagonal(dim1=-2, dim2=-1)
+    raised = torch.finfo(wide).eps * diagonal.abs().amax(-1, keepdim=True)
     try:
-        values, vectors = torch.linalg.eigh(a + torch.diag_embed(raised.expand(a.shape[:-1])))
+        values, vectors = torch.linalg.eigh(torch.diagonal_scatter(a, diagonal + raised, dim1=-2, dim2=-1))
     except torch.linalg.LinAlgError:
         values, vectors = torch.linalg.eigh(a.double())
         return values.to(wide), vectors.to(wide)
