@@ -31,6 +31,7 @@ def main() -> None:
         "gpt": measure.steps(who["gpt"], "gpt", rounds, say),
         "tiny": measure.steps(who["tiny"], "tiny", rounds, say, repeat=10),
         "hidden": measure.hidden(who["hidden"], max(3, rounds // 4), say),
+        "block": measure.intervals(who["block"], max(2, rounds // 12), say),
     }
     found["overhead"] = measure.overhead(2 * rounds)
     found["imports"] = measure.imports(3 if options.quick else 7, say)

@@ -52,6 +52,8 @@ def _of(method: str, library: str, variant: str = "", attribute: str = "", **hyp
 
 _SGD = {"lr": 1e-3, "momentum": 0.9}
 _LION = {"lr": 1e-5}
+INTERVAL = 10  # steps from one refresh of a preconditioner to the next
+_ALL = {"max_precond_dim": 10000}  # every axis has its matrix, as in the peer
 CANDIDATES = [
     _of("AdamW", "piste", lr=1e-4),
     _of("AdamW", "torch", "fused", lr=1e-4, fused=True),
@@ -69,6 +71,10 @@ CANDIDATES = [
     _of("Muon", "torch", lr=1e-3, weight_decay=0.0),
     _of("Muon", "pytorch_optimizer", lr=1e-3),
     _of("Muon", "heavyball", lr=1e-3),
+    _of("SOAP", "piste", precondition_frequency=INTERVAL),
+    _of("SOAP", "pytorch_optimizer", precondition_frequency=INTERVAL),
+    _of("Shampoo", "piste", precondition_frequency=INTERVAL, **_ALL, lr=1e-3),
+    _of("Shampoo", "pytorch_optimizer", preconditioning_compute_steps=INTERVAL),
 ]
 
 

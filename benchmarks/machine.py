@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from piste.linalg.polar import newton_schulz_flops
+from piste.linalg import newton_schulz_flops, product_dtype
 
 from .timing import in_turns
 from .workloads import hidden
@@ -52,15 +52,15 @@ def bandwidth(rounds: int = 15, elements: int = 1 << 25) -> float:
 
 @dataclass(frozen=True)
 class Products:
-    """bf16 products on the shape of a hidden matrix: for m × n with m ≤ n, the three kinds that Newton-Schulz takes,
-    (m, n)(n, m), (m, m)(m, m) and (m, m)(m, n), once each."""
+    """Products on the shape of a hidden matrix, in the dtype that Newton-Schulz takes here: for m × n with m ≤ n its
+    three kinds, (m, n)(n, m), (m, m)(m, m) and (m, m)(m, n), once each."""
 
     pairs: list[tuple[Tensor, Tensor]]
 
     @classmethod
     def of(cls, m: int, n: int) -> Products:
-        kinds = ((m, n, m), (m, m, m), (m, m, n))
-        return cls([(torch.randn(i, j).bfloat16(), torch.randn(j, k).bfloat16()) for i, j, k in kinds])
+        kinds, dtype = ((m, n, m), (m, m, m), (m, m, n)), product_dtype("cpu")
+        return cls([(torch.randn(i, j).to(dtype), torch.randn(j, k).to(dtype)) for i, j, k in kinds])
 
     @property
     def flops(self) -> int:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from time import perf_counter
 from typing import Any
 
 import torch
 
 import piste
+from piste.linalg import product_dtype
 
 from . import fresh, machine
-from .candidates import Candidate, candidates, named
+from .candidates import INTERVAL, Candidate, candidates, named
 from .timing import Times, in_turns, ratio
 from .workloads import Tensors
 
 Say = Callable[[str], None]
 WARM = 5
+PATIENCE = (
+    40.0  # seconds that one candidate may take of a workload: Muon in bf16 on a CPU without it takes all day
+)
 
 
 def steps(who: list[Candidate], workload: str, rounds: int, say: Say, repeat: int = 1) -> dict[str, Any]:
@@ -25,12 +30,13 @@ def steps(who: list[Candidate], workload: str, rounds: int, say: Say, repeat: in
 
 
 def hidden(who: list[Candidate], rounds: int, say: Say) -> dict[str, Any]:
-    """As :func:`steps` over the hidden matrices, with the bf16 products of their shapes timed in the same rounds."""
+    """As :func:`steps` over the hidden matrices, with products of their shapes timed in the same rounds."""
     products = machine.products()
     found, seconds = _steps(who, "hidden", rounds, say, 1, dict(products))
     rates = [{k: p.flops / seconds[k][i] for k, p in products.items()} for i in range(rounds)]
-    found["bf16_rates"] = {k: p.flops / Times.of(seconds[k]).median for k, p in products.items()}
-    found["bound"] = machine.muon_bound(found["bf16_rates"])
+    found["rates"] = {k: p.flops / Times.of(seconds[k]).median for k, p in products.items()}
+    found["dtype"] = str(product_dtype("cpu")).removeprefix("torch.")
+    found["bound"] = machine.muon_bound(found["rates"])
     if "Muon · piste" in seconds:
         bounds = [machine.muon_bound(r)["seconds"] for r in rates]
         found["bound"]["ratio"] = ratio(seconds["Muon · piste"], bounds)
@@ -49,15 +55,17 @@ def _steps(
     for c in who:
         say(f"{workload}: warming up {c.name}")
         try:
-            optimizer = c.make(tensors)
+            optimizer, start = c.make(tensors), perf_counter()
             for _ in range(WARM):
                 tensors.give()
                 optimizer.step()
+                if perf_counter() - start > PATIENCE / 4:
+                    break
             runs[c.name] = optimizer.step
         except Exception as error:  # a peer that fails is a result too
             failed[c.name] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
     say(f"{workload}: {rounds} rounds of {len(runs)} optimizers")
-    seconds = in_turns({**runs, **beside}, rounds, repeat=repeat, before=tensors.give)
+    seconds = in_turns({**runs, **beside}, rounds, repeat=repeat, before=tensors.give, patience=PATIENCE)
     found = {
         **tensors.described,
         "times": {name: Times.of(seconds[name]).json() for name in runs},
@@ -67,12 +75,68 @@ def _steps(
     return found, seconds
 
 
+def intervals(who: list[Candidate], rounds: int, say: Say) -> dict[str, Any]:
+    """Mean step times over whole refresh intervals, on the hidden matrices of one block: in full float32 and, where
+    the processor has bf16, piste's also with products of float32 matrices in it."""
+    tensors, runs, failed = Tensors("block"), {}, {}
+    native = product_dtype("cpu") == torch.bfloat16
+    for c in who:
+        for precision in ("highest", "medium") if native and c.library == "piste" else ("highest",):
+            name = c.name if precision == "highest" else f"{c.name} {precision}"
+            say(f"block: warming up {name}")
+            try:
+                run = functools.partial(_interval, c.make(tensors), tensors, precision)
+                run()
+                runs[name] = run
+            except Exception as error:
+                failed[name] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+    say(f"block: {rounds} intervals of {len(runs)} optimizers")
+    whole = in_turns(runs, rounds)
+    seconds = {name: [s / INTERVAL for s in found] for name, found in whole.items()}
+    pairs = {name: YARDSTICK[name.partition(" · ")[0]] for name in runs}
+    return {
+        **tensors.described,
+        "bf16": native,
+        "times": {name: Times.of(seconds[name]).json() for name in runs},
+        "ratios": {n: ratio(seconds[n], seconds[base]) for n, base in pairs.items() if base in seconds},
+        "failed": failed,
+        "parity": {c.name: _parity(c) for c in who if native and f"{c.name} medium" in runs},
+    }
+
+
+def _interval(optimizer: torch.optim.Optimizer, tensors: Tensors, precision: str) -> None:
+    """Steps that hold one refresh, whichever comes first."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        for _ in range(INTERVAL):
+            tensors.give()
+            optimizer.step()
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _parity(c: Candidate) -> float:
+    """How far one interval of steps under "medium" ends from full float32's, relative to the way gone."""
+    start = Tensors("block").params
+    ends = []
+    for precision in ("highest", "medium"):
+        tensors = Tensors("block")
+        _interval(c.make(tensors), tensors, precision)
+        ends.append(
+            torch.cat([(p - q).detach().flatten() for p, q in zip(tensors.params, start, strict=True)])
+        )
+    return float((ends[1] - ends[0]).norm() / ends[0].norm())
+
+
 YARDSTICK = {
     "AdamW": "AdamW · torch fused",
     "SGD": "SGD · torch fused",
     "Lion": "AdamW · torch fused",
     "ScheduleFreeAdamW": "AdamW · torch fused",
     "Muon": "Muon · torch",
+    "SOAP": "SOAP · pytorch_optimizer",
+    "Shampoo": "Shampoo · pytorch_optimizer",
 }
 
 
@@ -133,6 +197,7 @@ def everyone(peers: bool) -> dict[str, list[Candidate]]:
         "gpt": candidates(*flat, peers=peers),
         "tiny": candidates("AdamW", "SGD", "Lion", peers=peers),
         "hidden": candidates("Muon", peers=peers),
+        "block": candidates("SOAP", "Shampoo", peers=peers),
     }
 
 

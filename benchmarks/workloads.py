@@ -24,6 +24,11 @@ def hidden() -> Shapes:
     return {k: s for k, s in gpt().items() if len(s) == 2 and k.startswith("h.")}
 
 
+def block() -> Shapes:
+    """The hidden matrices of one block: each shape of `hidden`, for methods whose step takes long."""
+    return {k: s for k, s in hidden().items() if k.startswith("h.0.")}
+
+
 def tiny() -> Shapes:
     """192 tensors of at most 2,048 elements: norms, biases, small heads."""
     kinds = [(64,), (16, 32), (128,), (32, 64), (256,), (8, 8, 3, 3)]
@@ -35,7 +40,7 @@ def ones(count: int = 200) -> Shapes:
     return {f"t.{i}": (1,) for i in range(count)}
 
 
-WORKLOADS = {"gpt": gpt, "hidden": hidden, "tiny": tiny, "ones": ones}
+WORKLOADS = {"gpt": gpt, "hidden": hidden, "block": block, "tiny": tiny, "ones": ones}
 
 
 class Tensors:

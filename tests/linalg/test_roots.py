@@ -58,6 +58,55 @@ def test_gradient(root):
     assert torch.autograd.gradcheck(lambda m: root((m + m.mT) / 2, 4), a)
 
 
+@pytest.mark.parametrize("p", [2, 4])
+@pytest.mark.parametrize("condition", [1e2, 1e3, 1e4, 1e5])
+def test_float32_is_as_good_as_its_rounding_allows(p, condition):
+    """An eigenvalue's error is a few units of rounding of the largest one; the smallest one counts most."""
+    a = spd(256, 256, condition=condition)
+    exact = inverse_root(a, p)
+    error = torch.linalg.matrix_norm(inverse_root(a.float(), p).double() - exact, 2)
+    bound = 5 / p * condition * torch.finfo(torch.float32).eps
+    assert error < bound * torch.linalg.matrix_norm(exact, 2)
+
+
+@pytest.mark.parametrize("rank", [1, 40, 200])
+def test_float32_on_a_singular_matrix_with_a_ridge(rank):
+    """The ridge stands far above the rounding: null directions get its root, whatever their basis."""
+    g = torch.randn(256, rank, dtype=torch.float64, generator=torch.Generator().manual_seed(rank))
+    a = g @ g.mT / rank
+    ridge = 1e-4 * float(torch.linalg.matrix_norm(a, 2))
+    exact = inverse_root(a, 4, ridge)
+    error = (inverse_root(a.float(), 4, ridge).double() - exact).norm()
+    assert error < 5e-3 * exact.norm()
+
+
+def test_an_embeddings_statistics_have_a_root():
+    """Most rows zero: float32 alone does not converge here."""
+    g = torch.randn(512, 64, generator=torch.Generator().manual_seed(0))
+    g[torch.randperm(512, generator=torch.Generator().manual_seed(1))[:350]] = 0
+    a = 0.05 * g @ g.mT
+    exact = inverse_root(a.double(), 4, 1e-2)
+    assert (inverse_root(a, 4, 1e-2).double() - exact).norm() < 1e-3 * exact.norm()
+
+
+def test_float64_steps_in_where_float32_fails(monkeypatch):
+    """The decomposition of the narrow matrix may raise: the wide one answers."""
+    eigh, seen = torch.linalg.eigh, []
+
+    def failing(a):
+        seen.append(a.dtype)
+        if a.dtype == torch.float32:
+            raise torch.linalg.LinAlgError("failed to converge")
+        return eigh(a)
+
+    a = spd(6, 6).float()
+    expected = inverse_root(a.double(), 4)
+    monkeypatch.setattr(torch.linalg, "eigh", failing)
+    root = inverse_root(a, 4)
+    assert seen == [torch.float32, torch.float64]
+    torch.testing.assert_close(root, expected.float())
+
+
 def test_singular_matrix_has_a_finite_root():
     v = torch.arange(1.0, 6.0)
     a = v.outer(v)

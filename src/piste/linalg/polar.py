@@ -9,13 +9,15 @@ arithmetic:
 - *usual*: `A` is formed anew from `X` at every step, `4 m²n + 2 m³` flops a step for `m ≤ n`;
 - *Gram side*: the polynomials are multiplied up in `Q` while `A ← P A P` follows in m × m, and `X` is
   touched only to form `A` and to apply `Q`. In bf16 the carried `A` drifts away from `X Xᵀ`: rounding gives a
-  rank-deficient one slightly negative eigenvalues, which `P A P` multiplies by twelve a step until the
-  polynomial, whose even terms do not turn back below zero, blows them up. After three carried steps that
-  happens (singular values of 37 on 32 × 8 matrices of rank 4, and in training, where momentum is nearly
-  rank-deficient, a loss three times worse); after two it cannot, so `A` is formed anew after two.
+  rank-deficient one slightly negative eigenvalues, which `P A P` multiplies by a² a step (twelve with `KELLER`,
+  67 in the first step of `POLAR_EXPRESS`) until the polynomial, whose even terms do not turn back below zero,
+  blows them up. After three steps of `KELLER` on one `A` that happens (singular values of 37 on 32 × 8 matrices
+  of rank 4, and in training, where momentum is nearly rank-deficient, a loss three times worse), with
+  `POLAR_EXPRESS` after two (of 800). So `A` is formed anew before its rounding error has grown to `_SLACK`: in
+  bf16 after two steps of `KELLER`, in float32, which rounds 65,000 times finer, after three of any.
 
 `newton_schulz` takes whichever counts fewer flops; timings agree with the count (equal at n = 1.5 m for
-five steps).
+five steps in bf16).
 
 Sources: Kovarik, "Some iterative methods for improving orthonormality" (1970) and Björck and Bowie, "An
 iterative algorithm for computing the best estimate of an orthogonal matrix" (1971) for the iteration;
@@ -29,8 +31,12 @@ https://dao-lab.ai/blog/2026/gram-newton-schulz, for the Gram side and its resta
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
+
+from .products import fma, product_dtype, symmetric, symmetric_flops
 
 Quintics = tuple[tuple[float, float, float], ...]
 
@@ -60,8 +66,7 @@ POLAR_EXPRESS: Quintics = (
 last are damped by 1.01 against rounding, as the authors do (they also divide by 1.01 times the Frobenius
 norm; we do not)."""
 
-_CARRIED = 2
-_MIRRORED = 512  # rows from which two smaller products and a copy beat one on a CPU (10 % at 512 x 1536, 25 % at 1024)
+_SLACK = 0.1  # how far rounding may move an eigenvalue of a Gram matrix, the largest being 1
 
 
 def svd_polar(u: Tensor) -> Tensor:
@@ -78,83 +83,93 @@ def newton_schulz(
     u: Tensor,
     steps: int = 5,
     coefficients: Quintics = KELLER,
-    dtype: torch.dtype | None = torch.bfloat16,
+    dtype: torch.dtype | None = None,
     eps: float = 1e-7,
 ) -> Tensor:
     """Approximate polar factor of each matrix of `u` by `steps` odd quintics after division by the
     Frobenius norm.
 
-    `coefficients` holds one `(a, b, c)` per step and repeats its last; `dtype` is what the products run in
-    (None: the input's own), the result has the input's dtype. A zero matrix stays zero.
+    `coefficients` holds one `(a, b, c)` per step and repeats its last; `dtype` is what the products run in (None:
+    bf16, or float32 where the CPU has no instructions for bf16; float64 for a float64 input), the result has the
+    input's dtype. A zero matrix stays zero.
     """
     if steps < 1:
         raise ValueError(f"newton_schulz needs steps >= 1 and got {steps}")
-    x = u if dtype is None else u.to(dtype)
+    x = u.to(dtype or _dtype(u))
     x = x / (torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True) + eps)
-    schedule = [coefficients[min(k, len(coefficients) - 1)] for k in range(steps)]
-    short, long = sorted(u.shape[-2:])
-    carried = _CARRIED if _flops(short, long, steps, _CARRIED) < _flops(short, long, steps, 1) else 1
-    for k in range(0, steps, carried):
-        x = _apply(x, *_product(_gram(x), schedule[k : k + carried]))
+    for cycle in _cycles(u.shape[-2], u.shape[-1], _schedule(coefficients, steps), x.dtype, x.device.type):
+        x = _apply(x, *_product(_gram(x), cycle))
     return x.to(u.dtype)
 
 
-def newton_schulz_flops(m: int, n: int, steps: int = 5) -> int:
-    """Floating point operations of the matrix products in `newton_schulz` on one m × n matrix (on a CPU, where large
-    Gram matrices are mirrored)."""
-    short, long = sorted((m, n))
-    return min(_flops(short, long, steps, carried) for carried in (1, _CARRIED))
+def newton_schulz_flops(
+    m: int, n: int, steps: int = 5, coefficients: Quintics = KELLER, dtype: torch.dtype | None = None
+) -> int:
+    """Floating point operations of the matrix products in `newton_schulz` on one m × n matrix on a CPU."""
+    dtype = dtype or product_dtype("cpu")
+    return _flops(m, n, _cycles(m, n, _schedule(coefficients, steps), dtype, "cpu"), "cpu")
 
 
-def _flops(m: int, n: int, steps: int, carried: int) -> int:
-    """Flops with `A` formed anew every `carried` steps: each has A², a carried one also P Q, A P, (A P) P."""
-    renewals = -(-steps // carried)
-    above = 0 if m < _MIRRORED else (m // 2) * (m - m // 2)  # entries of a Gram matrix that are mirrored
-    return renewals * (4 * m * m - 2 * above) * n + (steps + 3 * (steps - renewals)) * 2 * m**3
+def _dtype(u: Tensor) -> torch.dtype:
+    return u.dtype if u.dtype == torch.float64 else product_dtype(u.device.type)
+
+
+def _schedule(coefficients: Quintics, steps: int) -> Quintics:
+    return (*coefficients, *coefficients[-1:] * steps)[:steps]
+
+
+@functools.cache
+def _cycles(m: int, n: int, schedule: Quintics, dtype: torch.dtype, device_type: str) -> tuple[Quintics, ...]:
+    """The schedule cut where `A` is formed anew, at the length that counts fewest flops; 1 is the usual form."""
+    cuts = [_cut(schedule, most, torch.finfo(dtype).eps) for most in (1, 2, 3)]
+    return min(cuts, key=lambda cycles: _flops(m, n, cycles, device_type))
+
+
+def _cut(schedule: Quintics, most: int, eps: float) -> tuple[Quintics, ...]:
+    """Cycles of at most so many steps. An error in `A` grows by a² in each carried one."""
+    cycles: list[Quintics] = []
+    error = eps
+    for quintic in schedule:
+        error = error * cycles[-1][-1][0] ** 2 if cycles else 0.0
+        if not cycles or len(cycles[-1]) == most or error > _SLACK:
+            cycles.append(())
+            error = eps
+        cycles[-1] += (quintic,)
+    return tuple(cycles)
+
+
+def _flops(m: int, n: int, cycles: tuple[Quintics, ...], device_type: str) -> int:
+    """Flops: a cycle has `A` and its application, each step A², a carried one also P Q, A P, (A P) P."""
+    m, n = sorted((m, n))
+    square = symmetric_flops(m, m, device_type)
+    once = symmetric_flops(m, n, device_type) + 2 * m * m * n
+    return sum(once + (4 * len(cycle) - 3) * square for cycle in cycles)
 
 
 def _gram(x: Tensor) -> Tensor:
-    """The Gram matrix on the shorter side; of a large one the block above the diagonal is mirrored, not computed."""
+    """The Gram matrix on the shorter side."""
     rows = x.mT if x.shape[-2] > x.shape[-1] else x
-    m = rows.shape[-2]
-    if m < _MIRRORED or x.device.type != "cpu":
-        return rows @ rows.mT
-    upper, lower = rows.split([m // 2, m - m // 2], -2)
-    left, below = upper @ upper.mT, lower @ rows.mT
-    return torch.cat([torch.cat([left, below[..., : m // 2].mT], -1), below], -2)
+    return symmetric(rows, rows.mT)
 
 
-def _product(gram: Tensor, schedule: list[tuple[float, float, float]]) -> tuple[float, Tensor]:
+def _product(gram: Tensor, schedule: Quintics) -> tuple[float, Tensor]:
     """`(s, R)` with `s I + R = P_k ... P_1`, the polynomials of `schedule` in the Gram matrix.
 
     The multiple of the identity is kept apart: it is the largest part of the diagonal, and would cost `R`
-    its digits.
+    its digits. All are polynomials in one symmetric matrix, so they commute and their products are symmetric.
     """
     scale, rest = 1.0, None
     for k, (a, b, c) in enumerate(schedule):
-        poly = _fma(gram, gram, gram, b, c)  # P = a I + poly
-        rest = poly if rest is None else _fma(torch.add(a * rest, poly, alpha=scale), poly, rest)
+        poly = symmetric(gram, gram, gram, b, c)  # P = a I + poly
+        rest = poly if rest is None else symmetric(poly, rest, torch.add(rest, poly, alpha=scale / a), a)
         scale *= a
         if k + 1 < len(schedule):
-            half = _fma(gram, gram, poly, a)  # A P
-            gram = _fma(half, half, poly, a)  # A P P = P A P: polynomials in A commute
+            half = symmetric(gram, poly, gram, a)  # A P
+            gram = symmetric(half, poly, half, a)  # A P P = P A P
     assert rest is not None  # a schedule has at least one step
     return scale, rest
 
 
 def _apply(x: Tensor, scale: float, rest: Tensor) -> Tensor:
     """`(scale I + rest)` on the shorter side of `x`, without copying a transpose."""
-    return _fma(x, x, rest, scale) if x.shape[-2] > x.shape[-1] else _fma(x, rest, x, scale)
-
-
-def _fma(base: Tensor, left: Tensor, right: Tensor, beta: float = 1.0, alpha: float = 1.0) -> Tensor:
-    """`beta base + alpha left right`, the sum folded into the product's own pass."""
-    if torch._C._functorch.is_batchedtensor(base):  # type: ignore[attr-defined]
-        # vmap takes the fused product apart and rounds in between; carried Gram matrices then blow up null
-        # directions (a singular value of 189 was seen where the loop gives 1.2), so the sum is made wider
-        wide = torch.promote_types(base.dtype, torch.float32)
-        return torch.add(beta * base.to(wide), left.to(wide) @ right.to(wide), alpha=alpha).to(base.dtype)
-    if base.ndim == 2:
-        return torch.addmm(base, left, right, beta=beta, alpha=alpha)
-    stacks = (t.reshape(-1, *t.shape[-2:]) for t in (base, left, right))
-    return torch.baddbmm(*stacks, beta=beta, alpha=alpha).reshape(base.shape)
+    return fma(x, x, rest, scale) if x.shape[-2] > x.shape[-1] else fma(x, rest, x, scale)

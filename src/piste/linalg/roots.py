@@ -18,19 +18,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .eigen import eigh
+from .products import symmetric
+
 
 def inverse_root(a: Tensor, p: float, eps: float = 0.0) -> Tensor:
-    """`(a + eps I)^(-1/p)` by eigendecomposition, in float64 (float32 may not converge where rows are zero).
+    """`(a + eps I)^(-1/p)` by eigendecomposition, in the input's dtype and at least float32.
 
     Eigenvalues below the rounding error of the largest one have no digits left, not even a sign: they are
     raised to it, so that a singular `a` gives a finite (if large) root. With `a = 0`, `eps` must be positive.
+    The relative error is at most about `5 / p` times rounding error times condition number: 1.5 % for `p = 4` in
+    float32 at a condition number of 1e5.
     """
-    values, vectors = torch.linalg.eigh(a.double())
+    values, vectors = eigh(a)
     values = values + eps
-    # what is below the rounding of the matrix as it was given has no digits
-    floor = torch.finfo(torch.promote_types(a.dtype, torch.float32)).eps * values[..., -1:]
-    root = torch.maximum(values, floor) ** (-1 / p)
-    return (vectors * root.unsqueeze(-2) @ vectors.mT).to(a.dtype)
+    floor = torch.finfo(values.dtype).eps * values[..., -1:]
+    half = vectors * (torch.maximum(values, floor) ** (-0.5 / p)).unsqueeze(-2)
+    return symmetric(half, half.mT).to(a.dtype)
 
 
 def inverse_root_newton(a: Tensor, p: int, eps: float = 0.0, steps: int = 30) -> Tensor:

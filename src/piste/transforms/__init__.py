@@ -35,4 +35,5 @@ from .quasinewton import scale_by_lbfgs as scale_by_lbfgs
 from .sign import scale_by_lion as scale_by_lion
 from .spectral import match_rms as match_rms
 from .spectral import orthogonalize as orthogonalize
+from .spectral import orthogonalize_by_polar_express as orthogonalize_by_polar_express
 from .spectral import spectral_scale as spectral_scale

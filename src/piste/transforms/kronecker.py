@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from .._transform import basis, factor, square, transform
 from ..linalg.eigen import eigenbasis, orthogonal_iteration
+from ..linalg.products import symmetric
 from ..linalg.roots import inverse_root
 
 
@@ -28,10 +28,6 @@ def _short(side: int) -> Callable[[int, int, Mapping[str, Any]], bool]:
 
 def _long(side: int) -> Callable[[int, int, Mapping[str, Any]], bool]:
     return lambda m, n, hyper: _axes(m, n)[side] and (m, n)[side] > hyper["max_precond_dim"]
-
-
-def _summed(h: Tensor | None, outer: Callable[[], Tensor]) -> Tensor | None:
-    return None if h is None else h + outer()
 
 
 @transform(
@@ -58,9 +54,11 @@ def scale_by_shampoo(
     https://arxiv.org/abs/1802.09568
     """
     p = 2 * sum(_axes(*g.shape[-2:]))
-    L, R = _summed(L, lambda: g @ g.mT), _summed(R, lambda: g.mT @ g)
-    L_diagonal = _summed(L_diagonal, lambda: g.square().sum(-1, keepdim=True))
-    R_diagonal = _summed(R_diagonal, lambda: g.square().sum(-2, keepdim=True))
+    L, R = (None if h is None else symmetric(x, x.mT, h) for h, x in ((L, g), (R, g.mT)))
+    L_diagonal, R_diagonal = (
+        None if d is None else d + g.square().sum(dim, keepdim=True)
+        for d, dim in ((L_diagonal, -1), (R_diagonal, -2))
+    )
     if refresh:
         L_root, R_root = (None if h is None else inverse_root(h, p, eps) for h in (L, R))
     u = inner(g)
@@ -80,10 +78,6 @@ def _at_zero(step: int) -> bool:
     return step == 0
 
 
-def _averaged(h: Tensor | None, outer: Tensor, beta: Any) -> Tensor | None:
-    return None if h is None else h.lerp(outer, 1 - beta)
-
-
 def _rotate(x: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
     """leftᵀ x right, a missing side being the identity."""
     x = x if left is None else left.mT @ x
@@ -94,10 +88,16 @@ def _turned(h: Tensor | None, q: Tensor | None) -> tuple[Tensor | None, Tensor |
     return (None, None) if h is None or q is None else orthogonal_iteration(h, q)
 
 
+def _carry(x: Tensor, old: Tensor | None, new: Tensor | None) -> Tensor:
+    """newᵀ old x, in the order that costs less."""
+    if old is None or new is None:
+        return x
+    return (new.mT @ old) @ x if x.shape[-2] <= x.shape[-1] else new.mT @ (old @ x)
+
+
 def _permute(v: Tensor, rows: Tensor | None, columns: Tensor | None) -> Tensor:
-    if rows is not None:
-        v = torch.take_along_dim(v, rows.unsqueeze(-1).expand(v.shape), dim=-2)
-    return v if columns is None else torch.take_along_dim(v, columns.unsqueeze(-2).expand(v.shape), dim=-1)
+    v = v if rows is None else v.gather(-2, rows.unsqueeze(-1).expand_as(v))
+    return v if columns is None else v.gather(-1, columns.unsqueeze(-2).expand_as(v))
 
 
 @transform(
@@ -128,7 +128,7 @@ def in_eigenbasis(
     Reference: "SOAP: Improving and Stabilizing Shampoo using Adam", Nikhil Vyas, Depen Morwani, Rosie Zhao, Mujin Kwun,
     Itai Shapira, David Brandfonbrener, Lucas Janson, Sham Kakade, 2024, https://arxiv.org/abs/2409.11321
     """
-    L, R = _averaged(L, u @ u.mT, beta), _averaged(R, u.mT @ u, beta)
+    L, R = (None if h is None else h.lerp(symmetric(x, x.mT), 1 - beta) for h, x in ((L, u), (R, u.mT)))
     if first:
         return u, L, R, *(None if h is None else eigenbasis(h) for h in (L, R))
 
@@ -139,6 +139,8 @@ def in_eigenbasis(
     if not refresh:
         return out, L, R, Q_L, Q_R
     (new_L, rows), (new_R, columns) = _turned(L, Q_L), _turned(R, Q_R)
-    across = [None if q is None or new is None else q.mT @ new for q, new in ((Q_L, new_L), (Q_R, new_R))]
-    rule.turn(moment=lambda m: _rotate(m, *across), square=lambda v: _permute(v, rows, columns))
+    rule.turn(
+        moment=lambda m: _carry(_carry(m, Q_L, new_L).mT, Q_R, new_R).mT,
+        square=lambda v: _permute(v, rows, columns),
+    )
     return out, L, R, new_L, new_R

@@ -1,0 +1,68 @@
+"""Matrix products whose result is known to be symmetric, products with a sum folded in, and the dtype for fast ones.
+
+Of a symmetric product the part above the diagonal need not be computed: it is the other part mirrored. The product is
+taken in strips of rows, each up to its own end only, of which two cost 3/4 of the flops and four 5/8. On a CPU and for
+large matrices that wins (0.82 of the time at 512 x 1536 with two strips; 0.79 at 1024 x 1024, 0.76 at 1536 x 512, with
+four; nothing at 512 x 512, where small blocks lose what they save); elsewhere the plain product runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+import torch
+from torch import Tensor
+
+
+@functools.cache
+def product_dtype(device_type: str) -> torch.dtype:
+    """What products that bear rounding to 8 bits are fastest in: bf16, but float32 on a CPU without instructions for
+    it, where bf16 is emulated (70 times slower than float32 on AVX2)."""
+    if device_type != "cpu":
+        return torch.bfloat16
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if native else torch.float32
+
+
+def symmetric(
+    left: Tensor, right: Tensor, base: Tensor | None = None, beta: float = 1.0, alpha: float = 1.0
+) -> Tensor:
+    """`left right`, or `beta base + alpha left right`, where that is symmetric: a Gram matrix, or the product of
+    symmetric matrices that commute."""
+    ends = _ends(*left.shape[-2:], left.device.type)
+    if len(ends) == 1:
+        return left @ right if base is None else fma(base, left, right, beta, alpha)
+    made = left.new_empty(*left.shape[:-1], left.shape[-2])
+    for i, j in itertools.pairwise((0, *ends)):
+        rows, columns = left[..., i:j, :], right[..., :j]
+        strip = rows @ columns if base is None else fma(base[..., i:j, :j], rows, columns, beta, alpha)
+        made[..., i:j, :j] = strip
+        made[..., :i, i:j] = strip[..., :i].mT
+    return made
+
+
+def symmetric_flops(m: int, k: int, device_type: str = "cpu") -> int:
+    """Flops of `symmetric` on m × k times k × m."""
+    ends = _ends(m, k, device_type)
+    return sum(2 * k * (j - i) * j for i, j in itertools.pairwise((0, *ends)))
+
+
+def _ends(m: int, k: int, device_type: str) -> tuple[int, ...]:
+    """Where the strips end."""
+    worth = device_type == "cpu" and m >= 512 and m * k > 1 << 19
+    count = 1 if not worth else 2 if m < 1024 else 4
+    return tuple(m * (i + 1) // count for i in range(count))
+
+
+def fma(base: Tensor, left: Tensor, right: Tensor, beta: float = 1.0, alpha: float = 1.0) -> Tensor:
+    """`beta base + alpha left right`, the sum folded into the product's own pass."""
+    if any(torch._C._functorch.is_batchedtensor(t) for t in (base, left, right)):  # type: ignore[attr-defined]
+        # vmap takes the fused product apart and rounds in between; carried Gram matrices then blow up null
+        # directions (a singular value of 189 was seen where the loop gives 1.2), so the sum is made wider
+        wide = torch.promote_types(base.dtype, torch.float32)
+        return torch.add(beta * base.to(wide), left.to(wide) @ right.to(wide), alpha=alpha).to(base.dtype)
+    if base.ndim == 2:
+        return torch.addmm(base, left, right, beta=beta, alpha=alpha)
+    stacks = (t.reshape(-1, *t.shape[-2:]) for t in (base, left, right))
+    return torch.baddbmm(*stacks, beta=beta, alpha=alpha).reshape(base.shape)
