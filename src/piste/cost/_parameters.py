@@ -1,0 +1,162 @@
+"""The parameters of a plan: how each is cut, what is kept of it, and what a step does to it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .._chain import Chain
+from .._leaf import Leaf, blocks, code, slot_bytes
+from .._registry import unknown
+from .._storage.resolve import weight_codec
+from ._mesh import Cut, Mesh, Rank
+from ._work import Work, works
+
+if TYPE_CHECKING:
+    from .._optimizer import Optimizer
+
+
+@dataclass
+class Parameter:
+    """One parameter with its chain; ``stages``: what a step does to it, one entry per stage."""
+
+    leaf: Leaf
+    chain: Chain
+    optimizer: str
+    storage: Any
+    group: int
+    cut: Cut
+    stages: list[Stage] = field(default_factory=list)
+
+    @property
+    def alike(self) -> tuple[Any, ...]:
+        """What parameters of equal cost have in common."""
+        return self.group, self.cut, self.leaf.param.dtype, self.trained
+
+    @property
+    def trained(self) -> bool:
+        return self.leaf.given.requires_grad
+
+    @property
+    def numel(self) -> int:
+        return self.leaf.shape.numel()
+
+    def at(self, rank: Rank) -> Leaf:
+        """The part that lives at a rank, as the engine's leaf."""
+        part = torch.empty(self.cut.part(rank), dtype=self.leaf.param.dtype, device="meta")
+        return self._leaf(part, self.cut if self.cut.cut else None)
+
+    def whole(self) -> Leaf:
+        """All of it in one place, as at the owner of a matrix."""
+        return self._leaf(torch.empty(self.leaf.shape, dtype=self.leaf.param.dtype, device="meta"), None)
+
+    def _leaf(self, part: torch.Tensor, place: Any) -> Leaf:
+        twin = copy.copy(self.leaf)
+        twin.param, twin.numel, twin.place, twin.codings = part, part.numel(), place, {}
+        code(twin, self.chain, self.storage)
+        return twin
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of one parameter's chain: its work on each shape of matrix the parameter has, and how many there are."""
+
+    parts: list[tuple[int, Work]]
+
+    @property
+    def work(self) -> Work:
+        return self.parts[0][1]
+
+    @property
+    def kind(self) -> str:
+        return self.work.stage.kind
+
+    @property
+    def flops(self) -> float:
+        return sum(count * work.flops for count, work in self.parts)
+
+    @property
+    def owned(self) -> bool:
+        """Whether matrices cut along one axis go whole to one rank each: only the update is sent."""
+        return self.kind == "sheet" and not self.work.inputs
+
+
+def base_name(chain: Chain, name: str) -> str:
+    """A slot's name without the number of the matrix it belongs to."""
+    return name if name in {n for n, _, _ in chain.slots()} else name.rpartition(".")[0]
+
+
+def weight_parts(leaf: Leaf, storage: Any) -> dict[str, int]:
+    """Bytes of the weight that lives here ("") and of what its codec keeps beside it in the state."""
+    codec = weight_codec(storage)
+    if codec is None or not leaf.given.requires_grad:
+        return {"": leaf.numel * leaf.param.element_size()}
+    parts = codec.parts(tuple(leaf.param.shape))
+    return {suffix: torch.Size(shape).numel() * dtype.itemsize for suffix, (shape, dtype) in parts.items()}
+
+
+def state_here(p: Parameter, leaf: Leaf) -> dict[str, int]:
+    """Bytes of state by slot, its codec's parts together; of a frozen parameter none."""
+    found: dict[str, int] = {}
+    if not p.trained:
+        return found
+    for name, size in slot_bytes(p.chain, leaf).items():
+        found[base_name(p.chain, name)] = found.get(base_name(p.chain, name), 0) + size
+    found.update({f"param.{k}": size for k, size in weight_parts(leaf, p.storage).items() if k})
+    return found
+
+
+def parameters(optimizer: Optimizer, mesh: Mesh, cuts: Mapping[str, int | None] | None = None) -> list[Parameter]:
+    """The optimizer's parameters on a mesh. Errors (ValueError): parameters that are sharded already, a pattern of
+    ``cuts`` that fits nothing, an axis the parameter does not have."""
+    found: list[Parameter] = []
+    for i, (chain, group, leaves) in enumerate(
+        zip(optimizer.chains(), optimizer.param_groups, optimizer.leaves(), strict=True)
+    ):
+        for leaf in leaves:
+            if leaf.place is not None:
+                raise ValueError(f"parameter {leaf.name!r} is sharded already: plan with the optimizer of the whole "
+                                 "model, made under `with torch.device('meta'):` so that it takes no memory")  # fmt: skip
+            cut = Cut(mesh, tuple(leaf.shape), _tp_axis(leaf, cuts or {}) if mesh.tp > 1 else None)
+            found.append(Parameter(leaf, chain, group["optimizer"], group.get("storage"), i, cut))
+    _refuse_idle(cuts or {}, found)
+    _find_work(found)
+    return found
+
+
+def _tp_axis(leaf: Leaf, cuts: Mapping[str, int | None]) -> int | None:
+    """Where tensor parallelism cuts: as ``cuts`` says (the last pattern that fits), else a matrix along its longer side
+    (the rows of a projection up, the columns of one down), a vector nowhere."""
+    said = [axis for pattern, axis in cuts.items() if fnmatchcase(leaf.name, pattern)]
+    axis = said[-1] if said else None if len(leaf.shape) < 2 else max(0, 1, key=lambda d: (leaf.shape[d], -d))
+    if axis is not None and not 0 <= axis < len(leaf.shape):
+        raise ValueError(f"cuts: parameter {leaf.name!r} of shape {tuple(leaf.shape)} has no axis {axis}")
+    return axis
+
+
+def _refuse_idle(cuts: Mapping[str, int | None], found: Iterable[Parameter]) -> None:
+    names = [p.leaf.name for p in found]
+    for pattern in cuts:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ValueError(unknown("parameter in cuts", pattern, names))
+
+
+def _find_work(found: Iterable[Parameter]) -> None:
+    """Fill in the stages; matrices of one shape under one chain are worked out once."""
+    done: dict[Any, list[Work]] = {}
+    for p in found:
+        if not p.trained:
+            continue
+        shapes = [(s[:-2].numel(), s[-2], s[-1]) for s in blocks(p.leaf)]
+        each = []
+        for count, m, n in shapes:
+            key = (p.group, m, n, p.leaf.param.dtype)
+            if key not in done:
+                done[key] = works(p.chain, m, n, p.leaf.param.dtype)
+            each.append([(count, work) for work in done[key]])
+        p.stages = [Stage(list(parts)) for parts in zip(*each, strict=True)]
