@@ -24,7 +24,9 @@ class Mesh:
         for axis in fields(self):
             size = getattr(self, axis.name)
             if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-                raise ValueError(f"mesh axis {axis.name!r} needs a whole number of ranks, at least 1, not {size!r}")
+                raise ValueError(
+                    f"mesh axis {axis.name!r} needs a whole number of ranks, at least 1, not {size!r}"
+                )
 
     @classmethod
     def parse(cls, text: str) -> Mesh:
@@ -38,7 +40,9 @@ class Mesh:
             if name in sizes:
                 raise ValueError(f"mesh axis {name!r} is given twice")
             if not size.isascii() or not size.isdigit() or int(size) < 1:
-                raise ValueError(f"mesh axis {name!r} needs a whole number of ranks, as in dp=64, not {size!r}")
+                raise ValueError(
+                    f"mesh axis {name!r} needs a whole number of ranks, as in dp=64, not {size!r}"
+                )
             sizes[name] = int(size)
         return cls(**sizes)
 

@@ -15,7 +15,7 @@ from .._leaf import Leaf, blocks, code, slot_bytes
 from .._registry import unknown
 from .._storage.resolve import weight_codec
 from ._mesh import Cut, Mesh, Rank
-from ._work import Work, works
+from ._work import Work, structures, works
 
 if TYPE_CHECKING:
     from .._optimizer import Optimizer
@@ -80,11 +80,6 @@ class Stage:
     def flops(self) -> float:
         return sum(count * work.flops for count, work in self.parts)
 
-    @property
-    def owned(self) -> bool:
-        """Whether matrices cut along one axis go whole to one rank each: only the update is sent."""
-        return self.kind == "sheet" and not self.work.inputs
-
 
 def base_name(chain: Chain, name: str) -> str:
     """A slot's name without the number of the matrix it belongs to."""
@@ -111,7 +106,9 @@ def state_here(p: Parameter, leaf: Leaf) -> dict[str, int]:
     return found
 
 
-def parameters(optimizer: Optimizer, mesh: Mesh, cuts: Mapping[str, int | None] | None = None) -> list[Parameter]:
+def parameters(
+    optimizer: Optimizer, mesh: Mesh, cuts: Mapping[str, int | None] | None = None
+) -> list[Parameter]:
     """The optimizer's parameters on a mesh. Errors (ValueError): parameters that are sharded already, a pattern of
     ``cuts`` that fits nothing, an axis the parameter does not have."""
     found: list[Parameter] = []
@@ -133,7 +130,7 @@ def _tp_axis(leaf: Leaf, cuts: Mapping[str, int | None]) -> int | None:
     """Where tensor parallelism cuts: as ``cuts`` says (the last pattern that fits), else a matrix along its longer side
     (the rows of a projection up, the columns of one down), a vector nowhere."""
     said = [axis for pattern, axis in cuts.items() if fnmatchcase(leaf.name, pattern)]
-    axis = said[-1] if said else None if len(leaf.shape) < 2 else max(0, 1, key=lambda d: (leaf.shape[d], -d))
+    axis = said[-1] if said else None if len(leaf.shape) < 2 else int(leaf.shape[1] > leaf.shape[0])
     if axis is not None and not 0 <= axis < len(leaf.shape):
         raise ValueError(f"cuts: parameter {leaf.name!r} of shape {tuple(leaf.shape)} has no axis {axis}")
     return axis
@@ -149,6 +146,7 @@ def _refuse_idle(cuts: Mapping[str, int | None], found: Iterable[Parameter]) -> 
 def _find_work(found: Iterable[Parameter]) -> None:
     """Fill in the stages; matrices of one shape under one chain are worked out once."""
     done: dict[Any, list[Work]] = {}
+    often: dict[int, Any] = {}
     for p in found:
         if not p.trained:
             continue
@@ -157,6 +155,8 @@ def _find_work(found: Iterable[Parameter]) -> None:
         for count, m, n in shapes:
             key = (p.group, m, n, p.leaf.param.dtype)
             if key not in done:
-                done[key] = works(p.chain, m, n, p.leaf.param.dtype)
+                if p.group not in often:
+                    often[p.group] = structures(p.chain)
+                done[key] = works(p.chain, often[p.group], m, n, p.leaf.param.dtype)
             each.append([(count, work) for work in done[key]])
         p.stages = [Stage(list(parts)) for parts in zip(*each, strict=True)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .._leaf import blocks
 from .._storage import plain
 from ._mesh import Mesh, Rank
-from ._parameters import Parameter, Stage, base_name, parameters, state_here, weight_parts
+from ._owners import deal, matrices
+from ._parameters import Parameter, Stage, parameters, state_here, weight_parts
 
 if TYPE_CHECKING:
     from .._optimizer import Optimizer
@@ -38,7 +37,9 @@ class Cost:
 
     def __add__(self, other: Cost) -> Cost:
         slots = {k: self.state.get(k, 0) + other.state.get(k, 0) for k in {**self.state, **other.state}}
-        rest = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "state"}
+        rest = {
+            f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "state"
+        }
         return Cost(state=slots, **rest)
 
     def __mul__(self, count: int) -> Cost:
@@ -57,16 +58,22 @@ class Plan:
         self._whole: dict[Any, Cost] = {}
         self._sums: dict[Any, Cost] = {}
         self._numbers = _numbers(found)
-        self.owned: dict[Rank, list[tuple[Parameter, Stage]]] = {}
-        self._exchanged: dict[Any, set[int]] = {}  # by what parameters have in common: the stages that have owners
-        for (_, stage), members in _exchanges(found).items():
-            self._give_owners(stage, members)
-            for p in members:
-                self._exchanged.setdefault(p.alike, set()).add(stage)
+        dealt = deal(found)
+        self._moving = {p.alike for p, _ in dealt}
+        self.owned: dict[Rank, list[Parameter]] = {}
+        for p, r in dealt:
+            for rank in self._copies(p, r):
+                self.owned.setdefault(rank, []).append(p)
+
+    def _copies(self, p: Parameter, r: int) -> list[Rank]:
+        """The ranks that own a parameter: one along the axis that cuts it, for each along the other."""
+        if p.cut.cut == ("dp",):
+            return [(r, other) for other in range(self.mesh.tp)]
+        return [(other, r) for other in range(self.mesh.dp)]
 
     def at(self, rank: Rank) -> Cost:
         """One rank's cost; ``rank``: its coordinates along dp and tp."""
-        return sum((_owner(p, stage, rank) for p, stage in self.owned.get(rank, [])), self._everyone(rank))
+        return sum((_owner(p, rank) for p in self.owned.get(rank, [])), self._everyone(rank))
 
     @property
     def largest(self) -> Cost:
@@ -97,35 +104,10 @@ class Plan:
             total = Cost(state=self.shared, sent=self._numbers)
             for (key, count), part in zip(self._kinds.items(), parts, strict=True):
                 if (key, part) not in self._parts:
-                    self._parts[key, part] = _part(self._one[key], rank, self._exchanged.get(key, set()))
+                    self._parts[key, part] = _part(self._one[key], rank, key in self._moving)
                 total = total + self._parts[key, part] * count
             self._sums[parts] = total
         return self._sums[parts]
-
-    def _give_owners(self, stage: int, members: list[Parameter]) -> None:
-        """The dearest first, each to the rank with the least work."""
-        (axis,) = members[0].cut.cut
-        load = [(0.0, r) for r in range(getattr(self.mesh, axis))]
-        for p in sorted(members, key=lambda p: -price(p)):
-            work, r = load[0]
-            heapq.heapreplace(load, (work + price(p), r))
-            across = range(self.mesh.tp) if axis == "dp" else range(self.mesh.dp)
-            for other in across:  # copies along the axis that does not cut it
-                self.owned.setdefault((r, other) if axis == "dp" else (other, r), []).append((p, p.stages[stage]))
-
-
-def _exchanges(found: Iterable[Parameter]) -> dict[tuple[int, int], list[Parameter]]:
-    """By group and stage: the parameters whose matrices go to owners, those cut along the axis and of the dtype of the
-    first; the others are gathered."""
-    exchanges: dict[tuple[int, int], list[Parameter]] = {}
-    for p in found:
-        for i, stage in enumerate(p.stages):
-            if stage.owned and len(p.cut.cut) == 1:
-                members = exchanges.setdefault((p.group, i), [])
-                first = members[0] if members else p
-                if (p.cut.cut, p.leaf.dtype) == (first.cut.cut, first.leaf.dtype):
-                    members.append(p)
-    return exchanges
 
 
 def _numbers(found: Iterable[Parameter]) -> float:
@@ -136,11 +118,6 @@ def _numbers(found: Iterable[Parameter]) -> float:
         size = sum(len(stage.work.sums) for stage in p.stages) * p.leaf.dtype.itemsize
         sent += size * sum(around(getattr(p.cut.mesh, axis)) for axis in p.cut.cut)
     return sent
-
-
-def price(p: Parameter) -> float:
-    """By which the engine balances owners."""
-    return float(sum(m.numel() * min(m[-2:]) for m in blocks(p.leaf)))
 
 
 def around(ranks: int) -> float:
@@ -155,37 +132,49 @@ def _held(p: Parameter, leaf: Any) -> Cost:
     return Cost(weight_parts(leaf, p.storage)[""], gradient, state_here(p, leaf))
 
 
-def _part(p: Parameter, rank: Rank, exchanged: set[int]) -> Cost:
-    """What lives at a rank of one parameter and what happens to it there, without what its owner adds."""
+def _part(p: Parameter, rank: Rank, moving: bool) -> Cost:
+    """What lives at a rank of one parameter and what happens to it there, without what its owner adds (``moving``: it
+    has one)."""
     leaf = p.at(rank)
     held = _held(p, leaf)
-    away = {base_name(p.chain, n) for i in exchanged for n in p.stages[i].work.reads}
     moved = flops = sent = 0.0
     for i, stage in enumerate(p.stages):
-        if i in exchanged:
-            sent += leaf.numel * leaf.dtype.itemsize  # the update, to its owner; what stays there is taken off later
+        sheet = stage.kind == "sheet"
+        if moving and sheet:  # sent to its owner; what stays there is taken off later
+            sent += _tensors(stage) * leaf.numel * leaf.dtype.itemsize
             continue
-        gathered = stage.kind == "sheet" and bool(p.cut.cut)
+        gathered = sheet and bool(p.cut.cut)
         seen = p.whole() if gathered else leaf
-        flops += stage.flops if stage.kind == "sheet" else 0.0
+        flops += stage.flops if sheet else 0.0
         moved += _moved(p, stage, seen, i == 0, state_here(p, seen))
         sent += _gathered(p, stage) if gathered else 0.0
+    away = _away(p) if moving else set()
     state = {k: v for k, v in held.state.items() if k not in away}
     return Cost(held.weights, held.gradients, state, flops, moved, sent, _model(p, leaf))
 
 
-def _owner(p: Parameter, stage: Stage, rank: Rank) -> Cost:
-    """What the owner of a parameter's matrices adds: their slots, the work, and the results sent back."""
+def _owner(p: Parameter, rank: Rank) -> Cost:
+    """What the owner of a parameter adds: the slots of its matrix rules, their work, and the results sent back."""
     whole, here = p.whole(), math.prod(p.cut.part(rank))
-    size = whole.dtype.itemsize
-    kept = {base_name(p.chain, n) for n in stage.work.reads}
-    state = state_here(p, whole)
-    return Cost(
-        state={k: v for k, v in state.items() if k in kept},
-        flops=stage.flops,
-        moved=_moved(p, stage, whole, stage is p.stages[0], state),
-        sent=(whole.numel - 2 * here) * size,  # its own part is neither sent to it nor back
-    )
+    state = {k: v for k, v in state_here(p, whole).items() if k in _away(p)}
+    flops = moved = sent = 0.0
+    for i, stage in enumerate(p.stages):
+        if stage.kind == "sheet":
+            flops += stage.flops
+            moved += _moved(p, stage, whole, i == 0, state)
+            stays = (1 + _tensors(stage)) * here  # its own part is neither sent to it nor back
+            sent += (whole.numel - stays) * whole.dtype.itemsize
+    return Cost(state=state, flops=flops, moved=moved, sent=sent)
+
+
+def _away(p: Parameter) -> set[str]:
+    """The slots that live at the owner."""
+    return {name for name, _, _ in matrices(p.chain).slots()}
+
+
+def _tensors(stage: Stage) -> int:
+    """How many tensors a stage must see whole: the update, and the inputs it asks for."""
+    return 1 + len(stage.work.inputs)
 
 
 def _moved(p: Parameter, stage: Stage, leaf: Any, first: bool, state: Mapping[str, int]) -> float:
@@ -197,7 +186,9 @@ def _moved(p: Parameter, stage: Stage, leaf: Any, first: bool, state: Mapping[st
     def read(names: Iterable[str]) -> int:
         return sum(sizes.get(n, leaf.numel * leaf.param.element_size()) for n in names)
 
-    total = read({"u", *(work.inputs - {"grad"} if first else work.inputs)}) + sum(read(rule.asks) for rule in work.sums)
+    total = read({"u", *(work.inputs - {"grad"} if first else work.inputs)}) + sum(
+        read(rule.asks) for rule in work.sums
+    )
     total += weight if work.stage.last else wide
     slots = sum(state.get(n, 0) * (work.reads[n] + work.writes.get(n, 0.0)) for n in work.reads)
     return total + slots
@@ -207,7 +198,7 @@ def _gathered(p: Parameter, stage: Stage) -> float:
     """Bytes of a rank's parts sent to all others: of the update, of what the stage asks for, of the slots cut alike."""
     slots = [s for step in stage.work.stage.steps for n, s in step.slots.items()
              if "m n" in s.axes and n in stage.work.reads]  # fmt: skip
-    return (1 + len(stage.work.inputs) + len(slots)) * _to_all(p, p.leaf.dtype.itemsize)
+    return (_tensors(stage) + len(slots)) * _to_all(p, p.leaf.dtype.itemsize)
 
 
 def _to_all(p: Parameter, size: int) -> float:

@@ -6,7 +6,6 @@ slot that a rule returns as it came is not written.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,19 +47,30 @@ class Work:
         ]  # fmt: skip
 
 
-def works(chain: Chain, m: int, n: int, dtype: torch.dtype) -> list[Work]:
-    """The stages of the chain's ordinary step on an m × n matrix."""
-    often: Counter[tuple[Any, ...]] = Counter()
-    first: dict[tuple[Any, ...], tuple[int, list[Any]]] = {}
+Often = dict[tuple[Any, ...], tuple[int, int, list[Any]]]
+
+
+def structures(chain: Chain) -> Often:
+    """The chain's structures in a window of steps: how often each occurs, and its first step with that one's numbers."""
+    found: Often = {}
     for t in range(1, WINDOW + 1):
         numbers: list[Any] = []
         structure = resolve(chain, t, numbers)
-        often[structure] += 1
-        first.setdefault(structure, (t, numbers))
+        count, *first = found.get(structure, (0, t, numbers))
+        found[structure] = (count + 1, *first)
+    return found
+
+
+def works(chain: Chain, often: Often, m: int, n: int, dtype: torch.dtype) -> list[Work]:
+    """The stages of the chain's ordinary step on an m × n matrix."""
     leaf = Leaf("", torch.empty(m, n, dtype=dtype, device="meta", requires_grad=True), {})
     leaf.state = new_states(chain, [leaf])[0]
-    found = [[_work(s, leaf, *first[structure]) for s in plan(structure)] for structure in often]
-    return [_mean(list(each), list(often.values())) for each in zip(*found, strict=True)]
+    found = [
+        [_work(stage, leaf, step, numbers) for stage in plan(structure)]
+        for structure, (_, step, numbers) in often.items()
+    ]
+    counts = [count for count, _, _ in often.values()]
+    return [_mean(list(each), counts) for each in zip(*found, strict=True)]
 
 
 def _work(stage: Stage, leaf: Leaf, step: int, numbers: list[Any]) -> Work:
@@ -82,7 +92,9 @@ def _mean(works: list[Work], often: list[int]) -> Work:
     def mean(name: str) -> dict[str, float]:
         counts = [getattr(w, name) for w in works]
         names = dict.fromkeys(n for c in counts for n in c)
-        return {n: sum(k * c.get(n, 0.0) for k, c in zip(often, counts, strict=True)) / sum(often) for n in names}
+        return {
+            n: sum(k * c.get(n, 0.0) for k, c in zip(often, counts, strict=True)) / sum(often) for n in names
+        }
 
     flops = sum(k * w.flops for k, w in zip(often, works, strict=True)) / sum(often)
     return Work(works[0].stage, flops, mean("reads"), mean("writes"))
