@@ -12,7 +12,6 @@ from torch.distributed.fsdp import fully_shard
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import piste
-from sharding.cases import Uneven, give
 from tiny import OPTIMIZERS, make
 
 # What keeps state in a stage that sees whole matrices: the plan has it at one owner per matrix.
@@ -66,7 +65,25 @@ class Sent(TorchDispatchMode):
         return torch.distributed.get_world_size()
 
 
-def planned(name, cuts=None, mesh="", net=Uneven, **engine):
+class Wide(nn.Module):
+    """Matrices that are worth a code, in rows that three ranks cut unevenly, and a vector shorter than the ranks."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(11, 7)
+        self.up, self.down = nn.Linear(64, 80), nn.Linear(80, 64, bias=False)
+        self.gain = nn.Parameter(torch.ones(2))
+        self.norm = nn.LayerNorm(7)
+        self.head = nn.Linear(7, 11)
+
+
+def give(net):
+    """Gradients of full rank, placed as the weights."""
+    for p in net.parameters():
+        p.grad = p.detach().clone()
+
+
+def planned(name, cuts=None, mesh="", net=Wide, **engine):
     with torch.device("meta"):
         return piste.cost.plan(make(name, net(), **engine), mesh, cuts)
 
@@ -77,29 +94,21 @@ def bytes_are_as_planned(name, rank, world):
         net = Wide()
         fully_shard(net, mesh=init_device_mesh("cpu", (world,)))
         opt = make(name, net, **engine)
-        cost = planned(name, mesh=f"dp={world}", net=Wide, **engine).at((rank, 0))
+        cost = planned(name, mesh=f"dp={world}", **engine).at((rank, 0))
         assert cost.weights == sum(p.to_local().numel() * 4 for p in net.parameters())
         if name not in STATEFUL:
             assert cost.state_bytes == opt.state_bytes() == opt.forecast_bytes(), engine
-
-
-class Wide(Uneven):
-    """With matrices that are worth a code, in rows that three ranks cut unevenly."""
-
-    def __init__(self):
-        super().__init__()
-        self.up, self.down = nn.Linear(64, 80), nn.Linear(80, 64, bias=False)
 
 
 def sent_as_planned(name, rank, world):
     net = Wide()
     fully_shard(net, mesh=init_device_mesh("cpu", (world,)))
     opt = make(name, net)
-    for i in range(2):  # the first may set up
-        give(net, i)
+    for _ in range(2):  # the first may set up
+        give(net)
         with Sent(rank) as sent:
             opt.step()
-    cost = planned(name, mesh=f"dp={world}", net=Wide).at((rank, 0))
+    cost = planned(name, mesh=f"dp={world}").at((rank, 0))
     assert abs(sum(sent.bytes.values()) - cost.sent) < 1e-6 * cost.sent + 1e-9, (sent.bytes, cost.sent)
 
 

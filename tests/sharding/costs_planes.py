@@ -6,8 +6,7 @@ from torch.distributed import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
-from sharding.cases import give
-from sharding.costs import SENDING, STATEFUL, Sent, Two, each, planned
+from sharding.costs import SENDING, STATEFUL, Sent, Two, each, give, planned
 from tiny import OPTIMIZERS, make
 
 CUTS = {"a.*": 0, "b.weight": 1}
@@ -40,8 +39,8 @@ def sent_as_planned(name, rank, world):
     for kind in ("dp=2,tp=2", "replicate=2,dp=2"):
         net, cuts, here = laid_out(kind)
         opt = make(name, net)
-        for i in range(2):
-            give(net, i)
+        for _ in range(2):
+            give(net)
             with Sent(here[0]) as sent:
                 opt.step()
         cost = planned(name, cuts, kind, Two).at(here)

@@ -18,8 +18,8 @@ def matrices(chain: Chain) -> Chain:
 
 
 def owned(p: Parameter) -> bool:
-    """Whether a parameter goes whole to one rank: one that is cut along one axis. Several axes, a copy of the weights or
-    a number for the whole group among what its matrix rules keep: every rank gathers it and keeps that."""
+    """Whether a parameter goes whole to one rank: one that is cut along one axis. With several axes, or where matrix
+    rules keep a copy of the weights or a number for the whole group, every rank gathers it and keeps all that."""
     parts = matrices(p.chain).parts
     stays = any(slot.shared or slot.kind == "weights" for part in parts for _, slot, _ in part.slots())
     seen = any(part.transform.view_fn is not None for part in parts)

@@ -12,7 +12,6 @@ import torch
 
 from .._chain import Chain
 from .._leaf import Leaf, blocks, code, slot_bytes
-from .._registry import unknown
 from .._storage.resolve import weight_codec
 from ._mesh import Cut, Mesh, Rank
 from ._work import Work, structures, works
@@ -117,8 +116,8 @@ def parameters(
     ):
         for leaf in leaves:
             if leaf.place is not None:
-                raise ValueError(f"parameter {leaf.name!r} is sharded already: plan with the optimizer of the whole "
-                                 "model, made under `with torch.device('meta'):` so that it takes no memory")  # fmt: skip
+                raise ValueError(f"parameter {leaf.name!r} is sharded already: plan with the optimizer of the "
+                                 "whole model, made under `with torch.device('meta'):`")  # fmt: skip
             cut = Cut(mesh, tuple(leaf.shape), _tp_axis(leaf, cuts or {}) if mesh.tp > 1 else None)
             found.append(Parameter(leaf, chain, group["optimizer"], group.get("storage"), i, cut))
     _refuse_idle(cuts or {}, found)
@@ -140,7 +139,8 @@ def _refuse_idle(cuts: Mapping[str, int | None], found: Iterable[Parameter]) -> 
     names = [p.leaf.name for p in found]
     for pattern in cuts:
         if not any(fnmatchcase(name, pattern) for name in names):
-            raise ValueError(unknown("parameter in cuts", pattern, names))
+            few = ", ".join(names[:5]) + (f" and {len(names) - 5} others" if len(names) > 5 else "")
+            raise ValueError(f"cuts: {pattern!r} fits no parameter; there are {few}")
 
 
 def _find_work(found: Iterable[Parameter]) -> None:

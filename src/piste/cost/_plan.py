@@ -87,6 +87,13 @@ class Plan:
         """Of all ranks of one copy together."""
         return sum(map(self.at, self.mesh.ranks), Cost())
 
+    @property
+    def travellers(self) -> tuple[int, int]:
+        """How many parameters have an owner, and how many are gathered by all."""
+        seen = [p for p in self.parameters if p.cut.cut and any(stage.kind == "sheet" for stage in p.stages)]
+        moving = sum(p.alike in self._moving for p in seen)
+        return moving, len(seen) - moving
+
     def roles(self) -> dict[str, tuple[int, int, Cost]]:
         """By role, of the whole model in one place: how many parameters and numbers, and the bytes they take."""
         found: dict[str, tuple[int, int, Cost]] = {}
@@ -111,7 +118,7 @@ class Plan:
 
 
 def _numbers(found: Iterable[Parameter]) -> float:
-    """Bytes of the sums over tensors and tree: for each sum of a group one message, all of its tensors' numbers, reduced
+    """Bytes of the sums over tensors and tree: for each sum of a group one message of all its tensors' numbers, reduced
     along every axis that cuts them."""
     sent = 0.0
     for p in found:
@@ -186,9 +193,8 @@ def _moved(p: Parameter, stage: Stage, leaf: Any, first: bool, state: Mapping[st
     def read(names: Iterable[str]) -> int:
         return sum(sizes.get(n, leaf.numel * leaf.param.element_size()) for n in names)
 
-    total = read({"u", *(work.inputs - {"grad"} if first else work.inputs)}) + sum(
-        read(rule.asks) for rule in work.sums
-    )
+    inputs = work.inputs - {"grad"} if first else work.inputs  # the first update is the gradient
+    total = read({"u", *inputs}) + sum(read(rule.asks) for rule in work.sums)
     total += weight if work.stage.last else wide
     slots = sum(state.get(n, 0) * (work.reads[n] + work.writes.get(n, 0.0)) for n in work.reads)
     return total + slots

@@ -51,7 +51,7 @@ Often = dict[tuple[Any, ...], tuple[int, int, list[Any]]]
 
 
 def structures(chain: Chain) -> Often:
-    """The chain's structures in a window of steps: how often each occurs, and its first step with that one's numbers."""
+    """The chain's structures in a window of steps: how often each occurs, its first step, and the numbers then."""
     found: Often = {}
     for t in range(1, WINDOW + 1):
         numbers: list[Any] = []
@@ -85,7 +85,7 @@ def _work(stage: Stage, leaf: Leaf, step: int, numbers: list[Any]) -> Work:
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=FACTORIZATIONS) as counter:
         run(stage.steps, u, frame, numbers)
     reads = {n: 1.0 for n, value in slots.items() if value is not None}
-    return Work(stage, counter.get_total_flops(), reads, {n: 1.0 for n in frame.changed})
+    return Work(stage, counter.get_total_flops(), reads, dict.fromkeys(frame.changed, 1.0))
 
 
 def _mean(works: list[Work], often: list[int]) -> Work:
