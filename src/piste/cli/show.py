@@ -76,26 +76,30 @@ def _forecast(name: str, model: Path, storage: str | None, mesh: str | None, cut
     """Who updates what, bytes by role, and the plan of a mesh."""
     import piste
 
+    from ..cost import memory, plan, ranks
+
     if cuts and mesh is None:
         raise click.UsageError("--cut speaks of a mesh: give one with --mesh dp=64,tp=8")
     engine = {} if storage is None else {"storage": storage_of(storage)}
     optimizer = build(name, load_model(model, meta=True), model, **engine)
     with explained("", (ValueError,)):
-        plan = piste.cost.plan(optimizer, mesh or "dp=1", cuts_of(cuts))
-    click.echo(f"{piste.explain(optimizer)}\n\n{piste.cost.memory(plan)}")
+        planned = plan(optimizer, mesh or "dp=1", cuts_of(cuts))
+    click.echo(f"{piste.explain(optimizer)}\n\n{memory(planned)}")
     if mesh is not None:
-        click.echo(f"\n{piste.cost.ranks(plan)}")
+        click.echo(f"\n{ranks(planned)}")
 
 
 def storage_of(text: str) -> str | dict[str, str]:
     """A preset, or codecs by slot."""
     if "=" not in text:
         return text
-    pairs = [tuple(part.strip() for part in pair.partition("=")[::2]) for pair in text.split(",")]
-    names = [name for name, _ in pairs]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise click.UsageError(f"--storage names {twice!r} twice")
-    return dict(pairs)  # pyright: ignore[reportArgumentType, reportReturnType]
+    found: dict[str, str] = {}
+    for pair in text.split(","):
+        name, _, codec = (part.strip() for part in pair.partition("="))
+        if name in found:
+            raise click.UsageError(f"--storage names {name!r} twice")
+        found[name] = codec
+    return found
 
 
 def cuts_of(given: tuple[str, ...]) -> dict[str, int | None]:

@@ -13,7 +13,7 @@ def memory(plan: Plan) -> str:
     shared = Cost(state=plan.shared)
     everything = sum((cost for _, _, cost in roles.values()), shared)
     slots = list(everything.state)
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (role, f"{count:,}", f"{numel:,}", *_sizes(cost, slots))
         for role, (count, numel, cost) in roles.items()
     ]

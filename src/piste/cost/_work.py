@@ -56,8 +56,8 @@ def structures(chain: Chain) -> Often:
     for t in range(1, WINDOW + 1):
         numbers: list[Any] = []
         structure = resolve(chain, t, numbers)
-        count, *first = found.get(structure, (0, t, numbers))
-        found[structure] = (count + 1, *first)
+        count, first, then = found.get(structure, (0, t, numbers))
+        found[structure] = count + 1, first, then
     return found
 
 
