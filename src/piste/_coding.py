@@ -43,6 +43,8 @@ class Coding:
 
     def allocate(self, leaf: Leaf, value: Tensor) -> dict[str, Tensor]:
         """New parts that hold ``value`` (of the part that lives here), sharded as the parameter is."""
+        if value.is_meta and leaf.place is None:  # for a forecast: there is nothing to encode
+            return {k: value.new_empty(shape, dtype=dtype) for k, (shape, dtype) in self.here(leaf).items()}
         empty = {
             suffix: torch.zeros(shape, dtype=dtype, device=leaf.param.device)
             for suffix, (shape, dtype) in self.here(leaf).items()
