@@ -118,7 +118,10 @@ def facts(model: Trillion) -> str:
         ("seconds for them at 40 % of the data sheet", f"{flops / FLOPS / 0.4:.1f}"),
     ]
     cost = {mesh: plan(piste.SGD(model), mesh).largest for mesh in MESHES}
-    rows += [(f"weights and gradients, {mesh}", f"{(c.weights + c.gradients) / 1e9:.2f} GB") for mesh, c in cost.items()]
+    rows += [
+        (f"weights and gradients, {mesh}", f"{(c.weights + c.gradients) / 1e9:.2f} GB")
+        for mesh, c in cost.items()
+    ]
     rows += [(f"sent by FSDP for the model, {mesh}", f"{c.model / 1e9:,.0f} GB") for mesh, c in cost.items()]
     return table(("of the model", ""), rows)
 
@@ -138,7 +141,9 @@ def renewed(text: str) -> str:
     """The page with today's tables between its marks."""
     for name, made in tables().items():
         begin, end = f"<!-- {name}: made by docs/_scale.py -->", "<!-- end -->"
-        text, count = re.subn(f"{re.escape(begin)}.*?{end}", lambda _, t=made, b=begin: f"{b}\n{t}\n{end}", text, flags=re.S)
+        text, count = re.subn(
+            f"{re.escape(begin)}.*?{end}", lambda _, t=made, b=begin: f"{b}\n{t}\n{end}", text, flags=re.S
+        )
         if not count:
             raise ValueError(f"{PAGE.name} has lost its mark {begin}")
     return text
