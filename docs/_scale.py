@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import warnings
 from pathlib import Path
@@ -139,13 +138,13 @@ def tables() -> dict[str, str]:
 
 def renewed(text: str) -> str:
     """The page with today's tables between its marks."""
+    end = "<!-- end -->"
     for name, made in tables().items():
-        begin, end = f"<!-- {name}: made by docs/_scale.py -->", "<!-- end -->"
-        text, count = re.subn(
-            f"{re.escape(begin)}.*?{end}", lambda _, t=made, b=begin: f"{b}\n{t}\n{end}", text, flags=re.S
-        )
-        if not count:
+        begin = f"<!-- {name}: made by docs/_scale.py -->"
+        before, mark, after = text.partition(begin)
+        if not mark or end not in after:
             raise ValueError(f"{PAGE.name} has lost its mark {begin}")
+        text = f"{before}{begin}\n{made}\n{end}{after.partition(end)[2]}"
     return text
 
 
