@@ -51,7 +51,9 @@ def deal(found: Iterable[Parameter]) -> list[tuple[Parameter, int]]:
     for members in groups.values():
         for p in sorted(members, key=lambda p: -prices[p.alike]):
             (axis,) = p.cut.cut
-            load = work.setdefault(axis, [(0.0, r) for r in range(getattr(p.cut.mesh, axis))])
+            if axis not in work:
+                work[axis] = [(0.0, r) for r in range(getattr(p.cut.mesh, axis))]
+            load = work[axis]
             least, rank = load[0]
             heapq.heapreplace(load, (least + prices[p.alike], rank))
             dealt.append((p, rank))

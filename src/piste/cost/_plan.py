@@ -56,6 +56,7 @@ class Plan:
         self._one = {p.alike: p for p in found}
         self._parts: dict[Any, Cost] = {}
         self._whole: dict[Any, Cost] = {}
+        self._owners: dict[Any, Cost] = {}
         self._sums: dict[Any, Cost] = {}
         self._numbers = _numbers(found)
         dealt = deal(found)
@@ -73,7 +74,7 @@ class Plan:
 
     def at(self, rank: Rank) -> Cost:
         """One rank's cost; ``rank``: its coordinates along dp and tp."""
-        return sum((_owner(p, rank) for p in self.owned.get(rank, [])), self._everyone(rank))
+        return sum((self._owner(p, rank) for p in self.owned.get(rank, [])), self._everyone(rank))
 
     @property
     def largest(self) -> Cost:
@@ -100,9 +101,16 @@ class Plan:
         for p in self.parameters:
             role = p.leaf.role or ("hidden" if len(p.leaf.shape) > 1 else "vector")
             count, numel, cost = found.get(role, (0, 0, Cost()))
-            here = self._whole.setdefault(p.alike, _held(p, p.whole()))
-            found[role] = count + 1, numel + p.numel, cost + here
+            if p.alike not in self._whole:
+                self._whole[p.alike] = _held(p, p.whole())
+            found[role] = count + 1, numel + p.numel, cost + self._whole[p.alike]
         return found
+
+    def _owner(self, p: Parameter, rank: Rank) -> Cost:
+        key = p.alike, p.cut.part(rank)
+        if key not in self._owners:
+            self._owners[key] = _owner(p, rank)
+        return self._owners[key]
 
     def _everyone(self, rank: Rank) -> Cost:
         """What a rank has of every parameter, as no owner."""
