@@ -153,8 +153,10 @@ def test_what_cannot_be_is_refused_by_name():
 
 
 def test_weights_are_refused_before_anything_is_made():
-    with pytest.raises(ValueError, match="weights are kept as the model has them"):
+    with pytest.raises(ValueError, match=r"keeps bf16 weights.*model.bfloat16"):
         piste.AdamW(net(), storage={"param": "bf16_error_bits"})
+    with pytest.raises(ValueError, match=r"bf16_error_bit.*did you mean 'bf16_error_bits'"):
+        piste.AdamW(net().bfloat16(), storage={"param": "bf16_error_bit"})
 
 
 def test_a_group_s_own_storage_is_checked_too():

@@ -11,14 +11,13 @@ import re
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from . import _sharding as sharding
-from ._coding import coding, key
+from ._coding import Coding, coding, key, keys
 from ._factory import NOTES, Factory
 from ._groups import factory_of
-from ._leaf import Leaf, entries, slot_shapes
+from ._leaf import RESIDUAL, Leaf, entries, slot_shapes
 from ._storage import plain
 from ._torch_state import unlike
 from ._transform import Chain, Slot
@@ -68,7 +67,7 @@ def settle(chain: Chain, leaves: Iterable[Leaf]) -> None:
         for name, (slot, shape, hyper) in _kept(chain, leaf).items():
             place(leaf, name, slot, shape, hyper)
             if slot.kind == "weights":
-                leaf.write(name, leaf.real(leaf.param.detach()))
+                leaf.write(name, leaf.weights())
 
 
 def follow(chain: Chain, leaves: Sequence[Leaf], states: MutableMapping[Tensor, dict[str, Any]]) -> None:
@@ -84,12 +83,14 @@ def follow(chain: Chain, leaves: Sequence[Leaf], states: MutableMapping[Tensor, 
 
 def place(leaf: Leaf, name: str, slot: Slot, shape: tuple[int, ...], hyper: Mapping[str, Any]) -> None:
     """The slot in its parameter's layout and precision and on its device, keeping what it holds."""
-    keys = [key(name, suffix) for suffix in leaf.codings[name].parts] if name in leaf.codings else [name]
-    held = {k: leaf.state[k] for k in keys if k in leaf.state}
-    if len(held) == len(keys) and (slot.shared or all(_follows(t, slot, name, leaf) for t in held.values())):
+    wanted = keys(name, leaf.codings.get(name)).values()
+    held = {k: leaf.state[k] for k in wanted if k in leaf.state}
+    if len(held) == len(wanted) and (
+        slot.shared or all(_follows(t, slot, name, leaf) for t in held.values())
+    ):
         return
     made = entries(name, slot, shape, hyper, leaf)
-    for k, tensor in held.items() if len(held) == len(keys) else ():
+    for k, tensor in held.items() if len(held) == len(wanted) else ():
         sharding.fill(made[k], tensor)
     leaf.state.update(made)
 
@@ -103,7 +104,7 @@ def _follows(held: Tensor, slot: Slot, name: str, leaf: Leaf) -> bool:
         return False
     if name in leaf.codings:
         return True
-    if held.dtype != plain.dtype(slot.kind, like.dtype):
+    if held.dtype != plain.dtype(slot, like.dtype):
         return False
     return held.shape != like.shape or held.stride() == like.stride()
 
@@ -196,12 +197,16 @@ def _misfits(
     found = _bad_numbers(factory_of(who), saved_group)
     if "optimizer" not in saved_group:
         found += [f"torch's {x} has no equal in {who}" for x in unlike(who, saved_group)]
-    expected = {
-        k: (name, part)
-        for name, (slot, shape, _) in slots.items()
-        for k, part in _saved_keys(leaf, name, slot, shape, saved_group).items()
-    }
-    missing, extra = sorted(set(expected) - set(values)), sorted(set(values) - set(expected) - {"step"})
+    expected: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for name, (slot, shape, _) in slots.items():
+        was = _saved_coding(leaf, name, slot, shape, values, saved_group.get("storage"))
+        for suffix, k in keys(name, was).items():
+            expected[k] = name, shape if was is None else was.parts[suffix][0]
+    exact = {
+        k for k in (*expected, *values) if k.startswith(RESIDUAL)
+    }  # without it, the weights are what they are
+    missing = sorted(set(expected) - set(values) - exact)
+    extra = sorted(set(values) - set(expected) - exact - {"step"})
     own = [k for k, (name, _) in expected.items() if not slots[name][0].shared]
     unstepped = not extra and not any(k in values for k in own)
     if extra or (missing and not unstepped):
@@ -227,34 +232,30 @@ def _bad_numbers(factory: Factory, saved_group: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _saved_keys(
-    leaf: Leaf, name: str, slot: Slot, shape: tuple[int, ...], saved_group: Mapping[str, Any]
-) -> dict[str, tuple[int, ...]]:
-    """Under which keys, and in which shapes, the group that was saved kept a slot: its storage tells."""
-    coded = coding(saved_group.get("storage"), name, slot, shape, leaf, here=False)
-    return {name: shape} if coded is None else {key(name, s): part for s, (part, _) in coded.parts.items()}
+def _saved_coding(
+    leaf: Leaf, name: str, slot: Slot, shape: tuple[int, ...], values: Mapping[str, Any], storage: Any
+) -> Coding | None:
+    """How a slot that was saved was coded. Its group's storage tells, if the parts are there: a parameter that was cut
+    by columns kept it plain."""
+    coded = coding(storage, name, slot, shape, leaf, here=False)
+    for suffix, (part, _) in coded.parts.items() if coded is not None else ():
+        value = values.get(key(name, suffix))
+        if not isinstance(value, Tensor) or tuple(value.shape) != part:
+            return None
+    return coded
 
 
 def _translated(
     leaf: Leaf, name: str, slot: Slot, shape: tuple[int, ...], values: Mapping[str, Any], storage: Any
 ) -> dict[str, Tensor]:
     """A saved slot as this leaf keeps it: as it is where the codec is the same, else decoded and encoded anew."""
-    was, mine = coding(storage, name, slot, shape, leaf, here=False), leaf.codings.get(name)
-    if was == mine:
-        keys = [name] if mine is None else [key(name, suffix) for suffix in mine.parts]
-        return {k: values[k] for k in keys}
-    whole = values[name] if was is None else None
-    if was is not None:
-        parts = {suffix: sharding.everywhere(values[key(name, suffix)]) for suffix in was.parts}
-        whole = was.codec.decode(parts).view(shape)
-    assert whole is not None
-    if mine is None:
-        return {name: whole}
-    empty = {
-        s: torch.zeros(part, dtype=dtype, device=whole.device) for s, (part, dtype) in mine.parts.items()
-    }
-    coded = mine.codec.encode(sharding.everywhere(whole).to(torch.float32), empty)
-    return {key(name, suffix): part for suffix, part in coded.items()}
+    was, mine = _saved_coding(leaf, name, slot, shape, values, storage), leaf.codings.get(name)
+    found = {suffix: values[k] for suffix, k in keys(name, was).items()}
+    if was != mine:
+        whole = {suffix: sharding.everywhere(part) for suffix, part in found.items()}
+        value = whole[""] if was is None else was.codec.decode(whole).view(shape)
+        found = {"": value} if mine is None else mine.encode(value)
+    return {key(name, suffix): part for suffix, part in found.items()}
 
 
 def _fill(
@@ -265,8 +266,12 @@ def _fill(
             place(leaf, name, slot, shape, hyper)
             for k, value in _translated(leaf, name, slot, shape, values, saved_group.get("storage")).items():
                 sharding.fill(leaf.state[k], value)
+        elif name.startswith(RESIDUAL):
+            place(leaf, name, slot, shape, hyper)
+            leaf.stored(name).zero_()
         elif not slot.shared:
-            leaf.state.pop(name, None)  # saved before its first gradient: it waits for that again
+            for k in keys(name, leaf.codings.get(name)).values():
+                leaf.state.pop(k, None)  # saved before its first gradient: it waits for that again
     uncounted = 1 if values else start  # torch's SGD keeps a momentum and does not count
     leaf.state["step"] = int(values.get("step", uncounted))
 

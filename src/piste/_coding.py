@@ -43,22 +43,28 @@ class Coding:
 
     def allocate(self, leaf: Leaf, value: Tensor) -> dict[str, Tensor]:
         """New parts that hold ``value`` (of the part that lives here), sharded as the parameter is."""
-        if value.is_meta and leaf.place is None:  # for a forecast: there is nothing to encode
-            return {k: value.new_empty(shape, dtype=dtype) for k, (shape, dtype) in self.here(leaf).items()}
-        empty = {
-            suffix: torch.zeros(shape, dtype=dtype, device=leaf.param.device)
-            for suffix, (shape, dtype) in self.here(leaf).items()
-        }
-        made = self.codec.encode(value.to(torch.float32), empty)
         return {
             suffix: sharding.wrap(part, leaf.place, whole=self.parts[suffix][0])
-            for suffix, part in made.items()
+            for suffix, part in self.encode(value, self.here(leaf)).items()
         }
+
+    def encode(self, value: Tensor, parts: Parts | None = None) -> dict[str, Tensor]:
+        """New parts of these shapes (None: those of the whole slot) that hold ``value``."""
+        empty = {
+            suffix: torch.zeros(shape, dtype=dtype, device=value.device)
+            for suffix, (shape, dtype) in (self.parts if parts is None else parts).items()
+        }
+        return empty if value.is_meta else self.codec.encode(value.to(torch.float32), empty)
 
 
 def key(name: str, suffix: str) -> str:
     """Where a part is kept in the state."""
     return f"{name}.{suffix}" if suffix else name
+
+
+def keys(name: str, coding: Coding | None) -> dict[str, str]:
+    """Where a slot's parts are kept: {suffix: key}; a plain slot is one part."""
+    return {suffix: key(name, suffix) for suffix in ([""] if coding is None else coding.parts)}
 
 
 def coding(

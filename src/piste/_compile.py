@@ -39,7 +39,8 @@ class Kernel:
     """``prepare(numbers)`` once per step, then ``kernel(tensors, prepared)`` per tensor.
 
     ``pure(tensors, numbers)`` returns ({i: new value of tensors[i]}, written in place; further results, returned).
-    Tensors are flat or 0-d; with ``widths`` they are rows of so many numbers each.
+    Tensors are flat or 0-d; with ``widths`` they are rows of so many numbers, so far from one another, and products
+    and sums may be contracted (one rounding in place of two: for what is stored in fewer bits anyway).
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Kernel:
         pure: PureStage,
         tensors: Sequence[Tensor],
         numbers: int,
-        widths: Sequence[int] | None = None,
+        widths: Sequence[tuple[int, int]] | None = None,
     ) -> None:
         from torch._guards import TracingContext, tracing
         from torch._inductor.decomposition import select_decomp_table
@@ -57,9 +58,12 @@ class Kernel:
         from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
         mode = FakeTensorMode(shape_env=ShapeEnv())
-        widths = [BLOCK] * len(tensors) if widths is None else widths
+        contract = "off" if widths is None else "fast"
+        widths = [(BLOCK, BLOCK)] * len(tensors) if widths is None else widths
         samples = [_example(mode, i, t, w) for i, (t, w) in enumerate(zip(tensors, widths, strict=True))]
-        values = [_example(mode, -1, torch.full((), 0.5, dtype=torch.float64), 0) for _ in range(numbers)]
+        values = [
+            _example(mode, -1, torch.full((), 0.5, dtype=torch.float64), (0, 0)) for _ in range(numbers)
+        ]
         k = len(samples)
 
         def stage(*args: Tensor) -> list[Tensor]:
@@ -82,7 +86,7 @@ class Kernel:
                 rows  # given, so that no tensor need be seen as [k, BLOCK]
             )
         with tracing(TracingContext(mode)):
-            made = _inductor(body, [rows, *fakes])
+            made = _inductor(body, [rows, *fakes], contract)
         # less what Inductor does around a call for its profiler and its autotuner
         self._run: Any = getattr(made, "current_callable", None) or made
         compiled_graphs.append(name)
@@ -133,7 +137,7 @@ class Prepared:
     derived: list[Tensor]
 
 
-def _example(mode: Any, i: int, like: Tensor, width: int) -> Tensor:
+def _example(mode: Any, i: int, like: Tensor, width: tuple[int, int]) -> Tensor:
     """A fake tensor [k, width] of unknown k, the same for all, or a fake 0-d one."""
     from torch._dynamo.source import ConstantSource
     from torch.fx.experimental.symbolic_shapes import DimDynamic, StatelessSymbolicContext
@@ -142,11 +146,13 @@ def _example(mode: Any, i: int, like: Tensor, width: int) -> Tensor:
         return mode.from_tensor(like)
     dynamic = StatelessSymbolicContext(dynamic_sizes=[DimDynamic.DUCK, DimDynamic.STATIC])
     return mode.from_tensor(
-        like.new_empty(_EXAMPLE, width), symbolic_context=dynamic, source=ConstantSource(f"t{i}")
+        like.new_empty(_EXAMPLE, width[1])[:, : width[0]],
+        symbolic_context=dynamic,
+        source=ConstantSource(f"t{i}"),
     )
 
 
-def _inductor(body: fx.GraphModule, fakes: list[Any]) -> Any:
+def _inductor(body: fx.GraphModule, fakes: list[Any], contract: str) -> Any:
     """Inductor's callable. Its probes of the CPU (7 s of compiling) and its precompiled header (4 s, for one small
     kernel) are left out: the processor's own flags are believed, and only if the C++ compiler then fails, probed."""
     from torch._inductor import config
@@ -155,6 +161,7 @@ def _inductor(body: fx.GraphModule, fakes: list[Any]) -> Any:
     from torch._inductor.exc import CppCompileError
 
     quick = {"size_asserts": False, "alignment_asserts": False, "cpp_cache_precompile_headers": False}
+    quick["cpp.enable_floating_point_contract_flag"] = contract  # pyright: ignore
     try:
         with config.patch({**quick, "cpp.vec_isa_ok": True}):
             return compile_fx_inner(body, fakes)

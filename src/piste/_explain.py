@@ -60,7 +60,7 @@ def explain(optimizer: Optimizer) -> Explanation:
 def shared_bytes(chain: Chain) -> int:
     """Bytes of the scalars that the parameters of a group share."""
     return sum(
-        plain.bytes(s.kind, 1, torch.float32) for _, s, _ in chain.slots() if s.shared and s.kind != "probe"
+        plain.bytes(s, 1, torch.float32) for _, s, _ in chain.slots() if s.shared and s.kind != "probe"
     )
 
 

@@ -130,20 +130,24 @@ class _Work:
         pieces = u.split([leaf.real(leaf.param).numel() for leaf in leaves])
         return [leaf.unflat(piece) for leaf, piece in zip(leaves, pieces, strict=True)]
 
+    def _coded(self, leaf: Leaf) -> bool:
+        """Whether the stage meets something of the parameter that is kept in a code."""
+        return bool(leaf.codings) or (leaf.weight is not None and "param" in self.stage.inputs)
+
     def alone(self, leaf: Leaf, u: Tensor, own: dict[Any, Any] | None = None) -> Tensor:
         """One tensor: flat in memory order for the compiler, as it is without. ``own``: sums over it, if it is
         sharded."""
-        if leaf.codings and self.compiled and not (self.shared or self.sums or own):
+        if self._coded(leaf) and self.compiled and not (self.shared or self.sums or own):
             done = run_coded(self.stage, self.lane, leaf, u, self.given, self.prepared)
             if done is not None:
                 return done
-        taken = None if self.way is None or leaf.codings else self.way.take(leaf, u, self.given)
+        taken = None if self.way is None or self._coded(leaf) else self.way.take(leaf, u, self.given)
         if taken is not None:
             return taken
         env = self.given.inputs(leaf, self.lane, self.stage.inputs)
         slots = {n: leaf.read(n) for s in self.stage.steps for n in s.slots}
         u = self.given.lift(leaf, u)
-        flat = self.compiled and leaf.dense and leaf.inplace and not leaf.codings
+        flat = self.compiled and leaf.dense and leaf.inplace and not self._coded(leaf)
         if flat:
             env = {k: leaf.flat(v) if isinstance(v, Tensor) and v.dim() else v for k, v in env.items()}
             slots = {n: leaf.flat(v) if isinstance(v, Tensor) and v.dim() else v for n, v in slots.items()}
@@ -156,7 +160,7 @@ class _Work:
             self.way = None
         u = leaf.unflat(u) if flat else u
         if self.stage.last and not (written and leaf.param.dtype == u.dtype):
-            leaf.write_param(u)
+            self.given.write_param(leaf, self.lane, u)
         for name in [] if written else frame.changed:
             if name not in self.shared:
                 leaf.write(name, frame.slots[name])
@@ -223,7 +227,12 @@ def _split(stage: Stage, leaves: list[Leaf], compiled: bool) -> tuple[list[list[
     sizes: dict[Any, int] = {}
     large: list[int] = []
     for i, leaf in enumerate(leaves):
-        if leaf.numel > PACK or not leaf.dense or leaf.codings or (compiled and _compile.whole(leaf.numel)):
+        if (
+            leaf.numel > PACK
+            or not leaf.dense
+            or leaf.kind.coded
+            or (compiled and _compile.whole(leaf.numel))
+        ):
             large.append(i)
             continue
         key = (leaf.dtype, leaf.param.device)

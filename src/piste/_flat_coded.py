@@ -1,99 +1,238 @@
-"""Element stages over slots that are kept in fewer bits: decode, rules and encode as one kernel.
+"""Element stages over slots and weights that are kept in fewer bits: decode, rules and encode as one kernel.
 
 Tensors are seen as [k, B], one row for each block, so that the largest entry of a block is a reduction over a row and
-what is decoded never leaves the caches.
+what is decoded never leaves the caches. Where codes come four to a word (`_storage.words`) every row is worked on in
+four pieces, its quarters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from . import _compile
-from ._coding import Coding
+from ._coding import key
 from ._leaf import Leaf
 from ._pass import Pass, finish
 from ._program import Frame, run
+from ._storage import QUARTERS, Cast, Words
 
 if TYPE_CHECKING:
     from ._plan import Lane, Stage
 
-ROWS = (
-    2048  # at a time: what the compiler's loops hand to one another stays in the caches (3 to 4 times faster)
-)
+# rows at a time: what the compiler's loops hand to one another stays in the caches (3 to 4 times faster)
+ROWS = 2048
+ALONE = 256  # entries in a row where nothing has a scale
 _kernels: dict[Any, _compile.Kernel] = {}
 
 
 def run_coded(
     stage: Stage, lane: Lane, leaf: Leaf, u: Tensor, given: Pass, prepared: dict[Any, Any]
 ) -> Tensor | None:
-    """Run the stage on a parameter some of whose slots are coded; the new update (the last stage writes the parameter
+    """Run the stage on a parameter of which something is coded; the new update (the last stage writes the parameter
     instead). None: it cannot be one kernel (blocks of several lengths, a layout of its own)."""
-    slots = [n for s in stage.steps for n in s.slots if n in leaf.state]
-    codings = {n: leaf.codings[n] for n in slots if n in leaf.codings}
-    tensors: dict[Any, Tensor] = {"u": u}
-    for name in stage.inputs - {"step", "loss"}:
-        found = given.gradients[leaf.name] if name == "grad" else leaf.param if name == "param" else None
-        if found is None:
+    moving = _moving(stage, lane, leaf, u, given)
+    layout = leaf.layouts.get(stage.key)
+    if layout is None or not layout.holds(leaf, moving):
+        standing = _standing(stage, leaf)
+        layout = None if standing is None else _Layout.of(stage, leaf, {**moving, **standing})
+        if layout is None:
             return None
-        tensors[name] = found
-    for name in slots:
-        if name in codings:
-            tensors |= {("part", name, suffix): part for suffix, part in leaf.parts(name).items()}
-        else:
-            tensors["slot", name] = leaf.stored(name)
-    rows = {leaf.stored(f"{n}.scale").numel() for n, c in codings.items() if "scale" in c.parts} or {
-        leaf.numel // 256
-    }
-    k = rows.pop()
-    alike = leaf.plain and leaf.inplace and all(t.is_contiguous() and t.dim() for t in tensors.values())
-    if rows or not alike or k < 2 or leaf.numel % k or any(t.numel() % k for t in tensors.values()):
-        return None
-    widths = [t.numel() // k for t in tensors.values()]
-    kinds = tuple((name, t.dtype, w) for (name, t), w in zip(tensors.items(), widths, strict=True))
-    key = (stage.key, u.device, leaf.dtype, kinds, tuple((n, c.codec) for n, c in codings.items()))
-    kernel = _kernels.get(key)
-    if kernel is None:
-        pure = _pure(stage, list(tensors), codings, slots, leaf)
+        leaf.layouts[stage.key] = layout
+    layout.place(moving)
+    if layout.kernel is None:
+        layout.kernel = _kernel_of(stage, lane, leaf, layout)
+    kernel = layout.kernel
+    if id(kernel) not in prepared:
+        prepared[id(kernel)] = kernel.prepare([float(lane.step), *lane.numbers])
+    ready = prepared[id(kernel)]
+    results = [kernel.run_rows(part[0].shape[0], part, ready) for part in layout.parts]
+    if not results[0]:
+        return u
+    return torch.cat([torch.cat(pieces, -1) for pieces in results]).view(leaf.param.shape)
+
+
+def _kernel_of(stage: Stage, lane: Lane, leaf: Leaf, layout: _Layout) -> _compile.Kernel:
+    codecs = tuple((n, c.codec) for n, c in leaf.codings.items())
+    tensors = layout.parts[0]
+    widths = [(t.shape[1], t.stride(0)) for t in tensors]  # entries in a row, and from one row to the next
+    kinds = tuple(zip(layout.names, [t.dtype for t in tensors], widths, strict=True))
+    kind = (stage.key, leaf.param.device, leaf.dtype, kinds, codecs, leaf.weight)
+    if kind not in _kernels:
         name = "_".join(["coded", *(s.transform.name for s in stage.steps)])
-        kernel = _kernels[key] = _compile.Kernel(
-            name, pure, list(tensors.values()), len(lane.numbers) + 1, widths
-        )
-    if key not in prepared:
-        prepared[key] = kernel.prepare([float(lane.step), *lane.numbers])
-    pieces = -(-k // ROWS)
-    rows_of = [t.view(k, -1).tensor_split(pieces) for t in tensors.values()]
-    results = [kernel.run_rows(part[0].shape[0], part, prepared[key]) for part in zip(*rows_of, strict=True)]
-    return torch.cat([r[0] for r in results]).view(leaf.param.shape) if results[0] else u
+        pure = _Pure(stage, layout, leaf)
+        _kernels[kind] = _compile.Kernel(name, pure, tensors, len(lane.numbers) + 1, widths)
+    return _kernels[kind]
 
 
-def _pure(
-    stage: Stage, names: list[Any], codings: dict[str, Coding], slots: list[str], leaf: Leaf
-) -> _compile.PureStage:
-    dtype = leaf.dtype
+@dataclass
+class _Layout:
+    """What a kernel is given: tensors [k, width] by name and, in pieces, by number of the piece; some rows at a time.
 
-    def pure(args: Sequence[Tensor], values: Sequence[Any]) -> tuple[dict[int, Tensor], list[Tensor]]:
-        given = dict(zip(names, args, strict=True))
-        parts = {n: {s: given["part", n, s] for s in c.parts} for n, c in codings.items()}
-        kept = {
-            n: codings[n].codec.decode(parts[n]).to(dtype) if n in codings else given["slot", n]
-            for n in slots
-        }
-        env = {k: v.to(dtype) for k, v in given.items() if isinstance(k, str)}
-        frame = Frame({**env, "step": values[0]}, kept)
-        result = finish(stage, run(stage.steps, env["u"], frame, values[1:]), env)
-        writes: dict[int, Tensor] = {}
-        for n in sorted(frame.changed):
-            if n in codings:
-                new = codings[n].codec.encode(frame.slots[n].float(), parts[n])
-                writes |= {names.index(("part", n, s)): part for s, part in new.items()}
-            else:
-                writes[names.index(("slot", n))] = frame.slots[n]
-        if stage.last:
-            return {**writes, names.index("param"): result}, []
-        return writes, [result]
+    Names: an input ("u", "grad", "param"), ("slot", name, ""), ("part", name, suffix), ("weight", suffix). Kept from
+    step to step, for most of it stands still: making it costs as much as a million entries' arithmetic.
+    """
 
-    return pure
+    rows: int
+    pieces: int
+    names: list[Any]
+    parts: list[list[Tensor]]
+    seen: dict[Any, Tensor]  # the tensors it was made of
+    kernel: _compile.Kernel | None = None
+
+    @classmethod
+    def of(cls, stage: Stage, leaf: Leaf, found: dict[Any, Tensor]) -> _Layout | None:
+        slots = {n for s in stage.steps for n in s.slots}
+        codecs = [c.codec for n, c in leaf.codings.items() if n in slots]
+        sizes = {t.numel() for name, t in found.items() if name[-1] == "scale"} or {leaf.numel // ALONE}
+        k = sizes.pop()
+        if sizes or k < 2 or any(t.numel() % k for t in found.values()):
+            return None
+        if not (leaf.plain and leaf.inplace and all(t.is_contiguous() and t.dim() for t in found.values())):
+            return None
+        words = {n for n, c in leaf.codings.items() if isinstance(c.codec, Words)}
+        if words and not all(isinstance(c, (Words, Cast)) for c in codecs):
+            return None  # codes that come in other pieces
+        made = cls(k, QUARTERS if words else 1, [], [[] for _ in range(-(-k // ROWS))], found)
+        for name, t in found.items():
+            whole = name[0] == "part" and name[1] in words and name[2] == ""
+            cut = made._cut(t.view(torch.float32) if whole else t, 1 if whole else made.pieces)
+            made.names += [(name, i) for i in range(len(cut))]
+            for part, rows in zip(made.parts, zip(*cut, strict=True), strict=True):
+                part += rows
+        return made
+
+    def _cut(self, tensor: Tensor, pieces: int) -> list[Sequence[Tensor]]:
+        """The pieces, each as some rows at a time. Words are seen as floats: compilers load those whole, and whole
+        numbers by the byte."""
+        rows = tensor.view(self.rows, -1)
+        cut = [rows] if rows.shape[1] == 1 else rows.view(self.rows, pieces, -1).unbind(1)
+        return [piece.tensor_split(len(self.parts)) for piece in cut]
+
+    def holds(self, leaf: Leaf, moving: dict[Any, Tensor]) -> bool:
+        """Whether it was made of what the leaf keeps now, and this step's own tensors are alike."""
+        for name, t in self.seen.items():
+            if name in moving:
+                new = moving[name]
+                if new.dtype is not t.dtype or new.numel() != t.numel() or not new.is_contiguous():
+                    return False
+            elif name[0] in ("slot", "part") and leaf.stored(key(*name[1:])) is not t:
+                return False
+        return moving.keys() <= self.seen.keys()
+
+    def place(self, moving: dict[Any, Tensor]) -> None:
+        """Put this step's own tensors where they belong."""
+        for name, t in moving.items():
+            if self.seen[name] is t:
+                continue
+            self.seen[name] = t
+            start = self.names.index((name, 0))
+            for i, several in enumerate(self._cut(t, self.pieces)):
+                for part, rows in zip(self.parts, several, strict=True):
+                    part[start + i] = rows
+
+
+def _moving(stage: Stage, lane: Lane, leaf: Leaf, u: Tensor, given: Pass) -> dict[Any, Tensor]:
+    """What comes anew in every step."""
+    found: dict[Any, Tensor] = {("u",): u}
+    if "grad" in stage.inputs:
+        found["grad",] = given.gradients[leaf.name]
+    if stage.last and leaf.weight is not None and leaf.weight.noisy:
+        found["weight", "noise"] = given.rounding(leaf, lane)
+    return found
+
+
+def _standing(stage: Stage, leaf: Leaf) -> dict[Any, Tensor] | None:
+    """What is written in place; None if the stage asks for what has no such form."""
+    if stage.inputs - {"step", "loss", "grad", "param"}:
+        return None
+    found: dict[Any, Tensor] = {}
+    if "param" in stage.inputs and leaf.weight is None:
+        found["param",] = leaf.param
+    elif "param" in stage.inputs:
+        found |= {("weight", suffix): part for suffix, part in leaf.weight_parts().items()}
+    for name in [n for s in stage.steps for n in s.slots if n in leaf.codings or n in leaf.state]:
+        if name in leaf.codings:
+            found |= {("part", name, suffix): part for suffix, part in leaf.parts(name).items()}
+        else:
+            found["slot", name, ""] = leaf.stored(name)
+    return found
+
+
+class _Pure:
+    """The stage as a pure function of a layout's tensors: every piece of a row by itself, but for what a codec wants to
+    know of the whole row."""
+
+    def __init__(self, stage: Stage, layout: _Layout, leaf: Leaf) -> None:
+        self.stage, self.names, self.pieces, self.dtype = stage, layout.names, layout.pieces, leaf.dtype
+        held = {name[1] for name, _ in layout.names if name[0] in ("slot", "part")}
+        self.slots = [n for s in stage.steps for n in s.slots if n in held]
+        self.codecs = {n: leaf.codings[n].codec for n in self.slots if n in leaf.codings}
+        self.weight = leaf.weight
+
+    def __call__(
+        self, args: Sequence[Tensor], values: Sequence[Any]
+    ) -> tuple[dict[int, Tensor], list[Tensor]]:
+        given = dict(zip(self.names, args, strict=True))
+        kept = {n: self._read(n, given) for n in self.slots}
+        frames, results = [], []
+        for i in range(self.pieces):
+            env = {name[0]: t.to(self.dtype) for (name, j), t in given.items() if j == i and len(name) == 1}
+            if self.weight is not None and "param" in self.stage.inputs:
+                env["param"] = self.weight.decode(_parts(given, ("weight",), i)).to(self.dtype)
+            frame = Frame({**env, "step": values[0]}, {n: pieces[i] for n, pieces in kept.items()})
+            results.append(finish(self.stage, run(self.stage.steps, env["u"], frame, values[1:]), env))
+            frames.append(frame)
+        writes: dict[Any, Tensor] = {}
+        for n in sorted(frames[0].changed):
+            writes |= self._written(n, [frame.slots[n] for frame in frames], given)
+        if self.stage.last:
+            for i, value in enumerate(results):
+                writes |= self._new_weight(value, given, i)
+            results = []
+        return {self.names.index(name): value for name, value in writes.items()}, results
+
+    def _read(self, name: str, given: dict[Any, Tensor]) -> list[Tensor]:
+        """A slot, piece by piece."""
+        codec = self.codecs.get(name)
+        if codec is None:
+            return [given[("slot", name, ""), i] for i in range(self.pieces)]
+        if isinstance(codec, Words):
+            words = given[("part", name, ""), 0].view(torch.int32)
+            return [x.to(self.dtype) for x in codec.read(words, given[("part", name, "scale"), 0])]
+        several = [_parts(given, ("part", name), i) for i in range(self.pieces)]
+        return [codec.decode(parts).to(self.dtype) for parts in several]
+
+    def _written(self, name: str, new: list[Tensor], given: dict[Any, Tensor]) -> dict[Any, Tensor]:
+        """What is to be kept of a slot's new pieces."""
+        codec = self.codecs.get(name)
+        if codec is None:
+            return {(("slot", name, ""), i): value for i, value in enumerate(new)}
+        if isinstance(codec, Words):
+            words, scale = codec.write([x.float() for x in new])
+            return {(("part", name, ""), 0): words.view(torch.float32), (("part", name, "scale"), 0): scale}
+        found = {}
+        for i, value in enumerate(new):
+            parts = codec.encode(value.float(), _parts(given, ("part", name), i))
+            found |= {(("part", name, suffix), i): part for suffix, part in parts.items()}
+        return found
+
+    def _new_weight(self, value: Tensor, given: dict[Any, Tensor], i: int) -> dict[Any, Tensor]:
+        if self.weight is None:
+            return {(("param",), i): value}
+        parts = _parts(given, ("weight",), i)
+        new = self.weight.encode(value.float(), parts, parts.pop("noise", None))
+        return {(("weight", suffix), i): part for suffix, part in new.items()}
+
+
+def _parts(given: dict[Any, Tensor], start: tuple[str, ...], i: int) -> dict[str, Tensor]:
+    """The parts of something coded, by suffix, of piece ``i`` (a scale is whole)."""
+    return {
+        name[-1]: t
+        for (name, j), t in given.items()
+        if name[:-1] == start and (j == i or name[-1] == "scale")
+    }

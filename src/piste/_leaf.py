@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from . import _sharding as sharding
-from ._coding import Coding, coding, key
-from ._storage import compute_dtype, plain
+from ._coding import Coding, coding, key, keys
+from ._offload import Home
+from ._storage import WeightCodec, compute_dtype, plain, weight_codec
 from ._transform import Chain, Slot
 
 
@@ -24,6 +25,7 @@ class Kind(NamedTuple):
     coded: bool = False
 
 
+RESIDUAL = "param."  # begins the state's names of what a weight in bf16 leaves over
 alike = functools.cache(Kind)  # one object for equal kinds, so that they are compared by identity
 
 
@@ -31,7 +33,8 @@ class Leaf:
     """A parameter, its state dict and its matrix view.
 
     ``given`` is the parameter as it was handed over, ``param`` the part of it that lives here: the same tensor unless
-    it is sharded, in which case ``place`` tells how. ``inplace``: writes go into the stored tensors (an optimizer);
+    it is sharded, in which case ``place`` tells how. ``shown`` is what the model sees of it here: ``param`` too, unless
+    that has its ``home`` in the host's memory. ``inplace``: writes go into the stored tensors (an optimizer);
     else they replace them (functional use).
     """
 
@@ -39,6 +42,8 @@ class Leaf:
         "name",
         "given",
         "place",
+        "shown",
+        "home",
         "param",
         "state",
         "view",
@@ -52,17 +57,22 @@ class Leaf:
         "role",
         "probes",
         "codings",
+        "weight",
+        "layouts",
     )
 
     def __init__(
         self, name: str, param: Tensor, state: dict[str, Any], view: Any = None, *, inplace: bool = True,
-        grad: Tensor | None = None, role: str = "",
+        grad: Tensor | None = None, role: str = "", home: Home | None = None,
     ) -> None:  # fmt: skip
         self.name, self.given, self.state, self.view = name, param, state, view
         self.place = sharding.place(param)
-        self.param = param = param if self.place is None else sharding.local(param)
+        self.shown, self.home = param if self.place is None else sharding.local(param), home
+        self.param = param = self.shown if home is None else home.tensor
         self.inplace, self.given_grad, self.role = inplace, grad, role
         self.codings: dict[str, Coding] = {}  # the slots that are kept in fewer bits
+        self.weight: WeightCodec | None = None  # how the parameter itself is kept; None: as it is
+        self.layouts: dict[int, Any] = {}  # by stage: how its coded tensors are handed to a kernel
         self.probes: dict[str, Any] = {}  # diagnostics: there only while metrics are on, never saved
         self.dense = is_dense(param)
         self.plain = param.is_contiguous() and not param.is_complex()  # flat is reshape(-1)
@@ -76,10 +86,10 @@ class Leaf:
         if self.place is not None:
             return lambda: sharding.local(self.given).data_ptr()
         try:
-            self.param.data_ptr()
+            self.shown.data_ptr()
         except RuntimeError:  # a subclass without memory of its own
-            return functools.partial(id, self.param)
-        return self.param.data_ptr
+            return functools.partial(id, self.shown)
+        return self.shown.data_ptr
 
     @property
     def grad(self) -> Tensor | None:
@@ -109,7 +119,7 @@ class Leaf:
 
     def parts(self, name: str) -> dict[str, Tensor]:
         """What is kept of a coded slot, by suffix."""
-        return {suffix: self.stored(key(name, suffix)) for suffix in self.codings[name].parts}
+        return {suffix: self.stored(k) for suffix, k in keys(name, self.codings[name]).items()}
 
     def write(self, name: str, value: Tensor) -> None:
         if name in self.probes:
@@ -123,7 +133,25 @@ class Leaf:
         else:
             self.state[name] = value
 
-    def write_param(self, value: Tensor) -> None:
+    def weights(self) -> Tensor:
+        """The parameter as the arithmetic sees it: what its codec keeps, if it has one."""
+        if self.weight is None:
+            return self.real(self.param.detach() if self.inplace else self.param)
+        return self.weight.decode(self.weight_parts()).to(self.dtype)
+
+    def weight_parts(self) -> dict[str, Tensor]:
+        """What is kept of a coded parameter, by suffix: itself, and what it leaves over."""
+        assert self.weight is not None
+        rest = [suffix for suffix in self.weight.parts(self.param.shape) if suffix]
+        return {"": self.param.detach(), **{suffix: self.stored(RESIDUAL + suffix) for suffix in rest}}
+
+    def write_param(self, value: Tensor, rounding: Tensor | None = None) -> None:
+        """``rounding``: the random bits that a stochastic codec asks for."""
+        if self.weight is not None:
+            kept = self.weight_parts()
+            for suffix, part in self.weight.encode(value.to(torch.float32), kept, rounding).items():
+                kept[suffix].copy_(part)
+            return
         target = self.real(self.param) if self.inplace else None
         if target is not None:
             target.copy_(value)
@@ -212,6 +240,9 @@ def slot_shapes(chain: Chain, leaf: Leaf) -> dict[str, tuple[Slot, tuple[int, ..
                     own = tuple({"m": m, "n": n}.get(a) or int(hyper[a]) for a in slot.axes.split())
                 full = name if len(shapes) == 1 else f"{name}.{i}"
                 found[full] = slot, (() if slot.shared else (*batch, *own)), hyper
+    for suffix, (shape, dtype) in leaf.weight.parts(whole).items() if leaf.weight is not None else ():
+        if suffix:
+            found[RESIDUAL + suffix] = Slot("residual", dtype=dtype), shape, {}
     return found
 
 
@@ -223,11 +254,11 @@ def make_slot(slot: Slot, shape: tuple[int, ...], hyper: Mapping[str, Any], leaf
     like = leaf.real(leaf.param.detach())
     leading = shape[: len(shape) - len(leaf.shape)] if "m n" in slot.axes else ()
     if slot.axes == "m n" and leaf.dense:
-        made = torch.zeros_like(like, dtype=plain.dtype(slot.kind, leaf_dtype(leaf)))
+        made = torch.zeros_like(like, dtype=plain.dtype(slot, leaf_dtype(leaf)))
     elif "m n" in slot.axes and leaf.place is not None:
-        made = plain.allocate(slot.kind, (*leading, *like.shape), like)
+        made = plain.allocate(slot, (*leading, *like.shape), like)
     else:
-        made = plain.allocate(slot.kind, shape, like)
+        made = plain.allocate(slot, shape, like)
     fill, eye = (hyper[x] if isinstance(x, str) else x for x in (slot.fill, slot.eye))
     if fill:
         made.fill_(fill)
@@ -254,9 +285,12 @@ def entries(
 
 
 def code(leaf: Leaf, chain: Chain, storage: Any) -> None:
-    """Decide which of the leaf's slots are coded."""
+    """Decide which of the leaf's slots are coded, and whether its weight is."""
     if storage is None:
         return
+    if leaf.param.dtype == torch.bfloat16:
+        leaf.weight = weight_codec(storage)
+        leaf.kind = alike(*leaf.kind[:3], leaf.weight is not None)
     for name, (slot, shape, _) in slot_shapes(chain, leaf).items():
         found = coding(storage, name, slot, shape, leaf)
         if found is not None:
@@ -280,7 +314,7 @@ def slot_bytes(chain: Chain, leaf: Leaf) -> dict[str, int]:
             count = torch.Size(shape).numel()
             if "m n" in slot.axes and leaf.place is not None:  # only the part that lives here
                 count = count // max(1, leaf.shape.numel()) * leaf.numel
-            found[name] = plain.bytes(slot.kind, count, leaf_dtype(leaf))
+            found[name] = plain.bytes(slot, count, leaf_dtype(leaf))
     return found
 
 

@@ -8,26 +8,28 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, overload
 
 import torch
 from torch import Tensor, nn
 
-from . import _checkpoint, _explain, _groups, _metrics, _views
+from . import _checkpoint, _explain, _groups, _metrics, _offload, _views
 from . import _sharding as sharding
 from ._factory import Factory
 from ._leaf import Leaf, code
+from ._offload import Home
 from ._pass import Pass
 from ._plan import make_lane, run
 from ._routing import matrix_view
-from ._storage import check
+from ._storage import check, weight_codec
 from ._transform import Chain
 from ._tree import Multipass, meet
 
 ENGINE = {
     "rest": None, "overrides": None, "guard": None, "compile": "auto", "fused": True, "seed": 0, "storage": None,
+    "offload": False,
 }  # fmt: skip
 
 
@@ -44,7 +46,8 @@ class Optimizer(torch.optim.Optimizer):
     - ``fused``: whether the chains that are exactly a torch algorithm may use torch's fused kernel;
     - ``seed``: of the counter-based noise;
     - ``storage``: how slots are kept: None (plain), a preset ("8bit", "4bit", "bf16") or
-      ``{slot name or kind: codec}``, e.g. ``{"exp_avg_sq": "int8"}``.
+      ``{slot name or kind: codec}``, e.g. ``{"exp_avg_sq": "int8"}``;
+    - ``offload``: whether state and step are kept in the host's memory, for a model on one card.
 
     ``schedules``: ``{"lr": f}`` makes every group's lr ``f(steps taken)``; "AdamW.lr" speaks of one optimizer's groups,
     and ``schedules.scale(f)`` multiplies what each group started from.
@@ -62,7 +65,7 @@ class Optimizer(torch.optim.Optimizer):
         hyper = self.factory.checked(hyper, self.factory.name, also=ENGINE)
         self._set_engine(engine)
         groups = _groups.make_groups(self.factory, params, hyper, engine["rest"], engine["overrides"])
-        _refuse_weights(self.storage)
+        _refuse_weights(self.storage, groups)
         check(self.storage, {name: slot for g in groups for name, slot, _ in _chain_of(g).slots()})
         self._rest = engine["rest"]
         self._hyper = hyper
@@ -76,7 +79,8 @@ class Optimizer(torch.optim.Optimizer):
         self.guard, self.compile = engine["guard"], engine["compile"]
         self.fused, self.seed = bool(engine["fused"]), int(engine["seed"])
         self.schedules: dict[str, Callable[[int], Any]] = {}
-        self.storage = engine["storage"]
+        self.storage, self.offload = engine["storage"], bool(engine["offload"])
+        self._homes: dict[Tensor, Home] = {}
         self.skipped_steps = 0
         self._roles: dict[str, tuple[str, str]] = {}  # by parameter name: its role, and how that was found
         self._metrics: _metrics.Metrics | None = None
@@ -98,11 +102,15 @@ class Optimizer(torch.optim.Optimizer):
             groups = _groups.complete(self.factory, group, self._hyper, self._rest, count)
         for g in groups:
             if g.setdefault("storage", self.storage) is not self.storage:
-                _refuse_weights(g["storage"])
+                _refuse_weights(g["storage"], [g])
                 check(g["storage"], {name: slot for name, slot, _ in _chain_of(g).slots()})
         _groups.refuse_repeats([*self.param_groups, *groups])
+        for g in groups if self.offload else ():
+            named = zip(g["param_names"], g["params"], strict=True)
+            _offload.refuse(self.factory.name, _chain_of(g), named)
+            self._homes.update({p: Home.of(p) for p in g["params"]})
         states = [
-            _checkpoint.new_states(_chain_of(g), _leaves_of(g, {}, {})) for g in groups
+            _checkpoint.new_states(_chain_of(g), _leaves_of(g, {}, {}, self._homes)) for g in groups
         ]  # it may refuse
         for made, values in zip(groups, states, strict=True):
             self._add(made, values)
@@ -124,7 +132,7 @@ class Optimizer(torch.optim.Optimizer):
         (ZeroRedundancyOptimizer, a reset) or a weight has moved (``model.to(...)``): the slots follow it."""
         now = [*map(id, self.state.values())], [where() for where in self._wheres]
         if self._leaves is None or now != self._seen:
-            self._leaves = [_leaves_of(g, self.state, self._roles) for g in self.param_groups]
+            self._leaves = [_leaves_of(g, self.state, self._roles, self._homes) for g in self.param_groups]
             for chain, leaves in zip(self.chains(), self._leaves, strict=True):
                 _checkpoint.follow(chain, leaves, self.state)
             self._wheres = [leaf.where for leaves in self._leaves for leaf in leaves]
@@ -177,6 +185,8 @@ class Optimizer(torch.optim.Optimizer):
         lanes, started = [], []
         # a closure may have thawed parameters or replaced state
         groups = multipass.groups if closure is None else self.leaves()
+        if self.offload:
+            gradients = _offload.down([leaf for leaves in groups for leaf in leaves], gradients)
         everyone = len(gradients) == sum(map(len, groups))
         for chain, leaves, group in zip(chains, groups, self.param_groups, strict=True):
             if not group.get("active", True):
@@ -195,6 +205,7 @@ class Optimizer(torch.optim.Optimizer):
         with _metrics.watch(self._metrics, lanes, gradients):
             run(lanes, given, lambda *meeting: meet(multipass, *meeting))
         for _, members in started:
+            _offload.up(members)
             for leaf in members:
                 leaf.state["step"] += 1
         for group in self.param_groups:
@@ -262,13 +273,15 @@ class Optimizer(torch.optim.Optimizer):
         # left behind: hooks, and what schedulers and Accelerate wrap around this instance's methods (it writes into it)
         return {
             k: v for k, v in self.__dict__.items()
-            if not k.startswith("_optimizer_") and k not in ("_leaves", "_zero_grad_profile_name")
+            if not k.startswith("_optimizer_") and k not in ("_leaves", "_homes", "_zero_grad_profile_name")
             and not callable(getattr(type(self), k, None))
         }  # fmt: skip
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._leaves = None
+        self._leaves, self._homes = None, {}
         super().__setstate__(state)
+        if state.get("offload"):
+            self._homes = {p: Home.of(p) for g in self.param_groups for p in g["params"]}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Optimizer:
         twin = self.__class__.__new__(self.__class__)
@@ -296,11 +309,15 @@ def _bind(factory: Factory, args: tuple[Any, ...], kwargs: dict[str, Any]) -> di
     return {**hyper, **kwargs}
 
 
-def _refuse_weights(storage: Any) -> None:
-    if isinstance(storage, Mapping) and "param" in storage:
+def _refuse_weights(storage: Any, groups: Iterable[Mapping[str, Any]]) -> None:
+    """Codecs of weights are for bf16: of others there is nothing left over. Some of the parameters must be."""
+    codec = weight_codec(storage)
+    given = [(n, p.dtype) for g in groups for n, p in zip(g["param_names"], g["params"], strict=True)]
+    if codec is not None and given and all(dtype != torch.bfloat16 for _, dtype in given):
+        name, dtype = given[0]
         raise ValueError(
-            "storage={'param': …}: weights are kept as the model has them in this version; cast the model "
-            "(model.bfloat16()), and name slots or kinds of slots in storage="
+            f"storage={{'param': {codec.name!r}}} keeps bf16 weights, and {name!r} is {dtype} (no parameter is bf16): "
+            "cast the model first (model.bfloat16()), or leave 'param' out of storage="
         )
 
 
@@ -308,12 +325,15 @@ def _chain_of(group: Mapping[str, Any]) -> Chain:
     return _groups.factory_of(group["optimizer"]).chain(**group)
 
 
-def _leaves_of(group: Mapping[str, Any], state: Mapping[Any, Any], roles: Mapping[str, Any]) -> list[Leaf]:
+def _leaves_of(
+    group: Mapping[str, Any], state: Mapping[Any, Any], roles: Mapping[str, Any], homes: Mapping[Tensor, Home]
+) -> list[Leaf]:  # fmt: skip
     view, other = group["view"], group["role"]
     found = []
     for name, p in zip(group["param_names"], group["params"], strict=True):
         seen = matrix_view(view, p.dim()) if view else None
-        leaf = Leaf(name, p, state.get(p, {}), seen, role=roles.get(name, (other, ""))[0] or other)
+        role = roles.get(name, (other, ""))[0] or other
+        leaf = Leaf(name, p, state.get(p, {}), seen, role=role, home=homes.get(p))
         code(leaf, _chain_of(group), group.get("storage"))
         found.append(leaf)
     return found

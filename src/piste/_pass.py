@@ -15,6 +15,7 @@ from ._leaf import Leaf
 from ._noise import normal, stream
 from ._program import Step, element
 from ._slots import Sum
+from ._storage import uniform_bits
 
 if TYPE_CHECKING:
     from ._plan import Lane, Stage
@@ -43,7 +44,14 @@ class Pass:
     def input(self, name: str, leaf: Leaf, lane: Lane) -> Any:
         """One input, of one parameter."""
         if name == "param":
-            return self.lift(leaf, leaf.param.detach() if leaf.inplace else leaf.param)
+            return self.lift(
+                leaf,
+                leaf.weights()
+                if leaf.weight is not None
+                else leaf.param.detach()
+                if leaf.inplace
+                else leaf.param,
+            )
         if name == "grad":
             return self.lift(leaf, self.gradients[leaf.name])
         if name == "step":
@@ -55,6 +63,16 @@ class Pass:
             return normal(like, stream(self.seed, leaf.name, lane.step), sharding.indices(like, leaf.place))
         given = self.extras.get(name)  # what an oracle provides: "hvp"
         return None if given is None else self.lift(leaf, given[leaf.name])
+
+    def write_param(self, leaf: Leaf, lane: Lane, value: Tensor) -> None:
+        """A parameter's new value, kept as its codec says."""
+        noisy = leaf.weight is not None and leaf.weight.noisy
+        leaf.write_param(value, self.rounding(leaf, lane) if noisy else None)
+
+    def rounding(self, leaf: Leaf, lane: Lane) -> Tensor:
+        """Random bits by which a weight is rounded up or down in this step."""
+        where = sharding.indices(leaf.param, leaf.place)
+        return uniform_bits(leaf.param, stream(self.seed, f"{leaf.name} rounded", lane.step), where)
 
 
 def numbers(rule: Sum, lane: Lane, us: Sequence[Tensor], given: Pass) -> list[tuple[Tensor, int]]:

@@ -135,7 +135,7 @@ def run_lane(lane: Lane, given: Pass) -> Generator[Meeting, Any, None]:
         return
     if last is None or last.kind in ("tree", "search"):
         for leaf, u in zip(lane.leaves, us, strict=True):
-            leaf.write_param(leaf.real(leaf.param) + u)
+            given.write_param(leaf, lane, given.input("param", leaf, lane) + u)
 
 
 def _run_reach(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from . import _checkpoint
+from . import _checkpoint, _offload
 from ._leaf import Leaf
 from ._pass import Pass
 from ._plan import make_lane, run
@@ -59,8 +59,11 @@ class Release:
             _checkpoint.settle(chain, [leaf])
         lane = make_lane([leaf], chain, at + 1)
         o = self._optimizer
-        given = Pass({leaf.name: param.grad}, {"loss": None}, o.compile, o.seed, o.fused)
+        gradients = {leaf.name: param.grad}
+        gradients = _offload.down([leaf], gradients) if o.offload else gradients
+        given = Pass(gradients, {"loss": None}, o.compile, o.seed, o.fused)
         run([lane], given, _meet)
+        _offload.up([leaf])
         leaf.state["step"] += 1
 
     def _of(self, param: Tensor) -> tuple[dict[str, Any], Leaf, Chain]:

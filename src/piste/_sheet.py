@@ -54,7 +54,7 @@ def run_sheet(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dic
     ]
     if stage.last:
         for leaf, u in zip(leaves, out, strict=True):
-            leaf.write_param(u)
+            given.write_param(leaf, lane, u)
     new = next(reversed(sheets.values()))[-1].new if shared else {}
     for name in shared:
         if name in new:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -27,6 +29,7 @@ class Slot:
     when: Callable[[int, int, Mapping[str, Any]], bool] | None = None
     shared: bool = False
     ring: bool = False
+    dtype: torch.dtype | None = None  # the engine's own, of a weight: whatever the arithmetic is done in
 
     def __call__(self, axes: str | None = None, **changes: Any) -> Slot:
         return replace(self, axes=self.axes if axes is None else axes, **changes)

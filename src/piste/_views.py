@@ -31,7 +31,7 @@ def seen(part: Part, leaf: Leaf) -> Tensor:
     """The weights the view shows of one parameter."""
     t = part.transform
     assert t.view_fn is not None
-    env: dict[str, Any] = {"param": leaf.real(leaf.param.detach())}
+    env: dict[str, Any] = {"param": leaf.weights()}
     env.update({n: v(leaf.state["step"]) if callable(v) else v for n, v in part.hyper.items()})
     env.update({n: leaf.read(n) for n in t.slots})
     return t.view_fn(**{a: env[a] for a in t.view_asks})
@@ -57,7 +57,7 @@ def averaged(
         found = found or part is not None
         for leaf in leaves if part is not None else []:
             if leaf.state["step"] >= 1:
-                swapped.append((leaf.param, seen(part, leaf)))  # type: ignore[arg-type]
+                swapped.append((leaf.shown, seen(part, leaf)))  # type: ignore[arg-type]
     if view is not None and not found:
         raise ValueError(f"no chain of {optimizer.factory.name} has a view of {view!r}")
     saved = [p.detach().clone() for p, _ in swapped]

@@ -5,8 +5,6 @@ What ranks really hold and send is counted in tests/sharding/costs.py.
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from torch import nn
@@ -14,7 +12,6 @@ from torch import nn
 import piste
 from piste.cost import Mesh, plan
 from piste.cost._mesh import Cut, chunk
-from piste.cost._parameters import weight_parts
 from piste.schedules import every
 from tiny import Tiny, every_optimizer, make
 
@@ -151,18 +148,24 @@ def test_tensor_parallelism_cuts_first_and_the_rows_that_are_left_are_sharded():
     assert plan(on_meta("AdamW", linear(8, 32)), "tp=4", {"*": None}).largest.weights == 4 * 8 * 32
 
 
-@pytest.mark.parametrize("code, weight, beside", [
-    ("bf16_error_bits", 2, {"error": 1}),
-    ("bf16_kahan", 2, {"compensation": 2}),
-    ("bf16_stochastic", 2, {}),
-])  # fmt: skip
-def test_codecs_of_weights_are_forecast(code, weight, beside):
-    planned = plan(on_meta("AdamW", linear(30, 40)), "dp=4")
+@every_optimizer
+@pytest.mark.parametrize("code, beside", [("bf16_error_bits", 1), ("bf16_kahan", 2), ("bf16_stochastic", 0)])
+def test_codecs_of_weights_are_forecast(name, code, beside):
+    storage = {"param": code}
+    planned = plan(on_meta(name, lambda: Tiny(WORDS, WIDTH).bfloat16(), storage=storage), "dp=1").at((0, 0))
+    real = make(name, Tiny(WORDS, WIDTH).bfloat16(), storage=storage)
+    numbers = sum(p.numel() for g in real.param_groups for p in g["params"])
+    assert planned.weights == 2 * numbers
+    assert sum(size for slot, size in planned.state.items() if slot.startswith("param.")) == beside * numbers
+    assert planned.state_bytes == real.state_bytes()
+
+
+def test_what_a_weight_leaves_over_is_sharded_with_it():
+    error = {"storage": {"param": "bf16_error_bits"}}
+    planned = plan(on_meta("AdamW", lambda: Tiny(WORDS, WIDTH).bfloat16(), **error), "dp=5")
     for rank in planned.mesh.ranks:
-        leaf = planned.parameters[0].at(rank)
-        numbers = math.prod(leaf.param.shape)
-        parts = weight_parts(leaf, {"param": code})
-        assert parts == {"": weight * numbers, **{k: size * numbers for k, size in beside.items()}}
+        cost = planned.at(rank)
+        assert 2 * cost.state["param.error"] == cost.weights
 
 
 @pytest.mark.parametrize("text, says", [

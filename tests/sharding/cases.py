@@ -279,6 +279,27 @@ def eight_bits(name, rank, world):
     assert keys == [sorted(s) for s in mine.state_dict()["state"].values()]
 
 
+def cut_by_columns_eight_bits_resume(rank, world):
+    """Such parameters keep plain state whatever their group asks for; a state of theirs loads again."""
+    mesh = init_device_mesh("cpu", (world,))
+    nets = [big(), big()]
+    for net in nets:
+        for module in net:
+            placed = distribute_tensor(module.weight.detach(), mesh, [Shard(1)])
+            module.weight = nn.Parameter(placed)
+            module.bias = None
+    opts = [piste.AdamW(net, storage="8bit") for net in nets]
+    give(nets[0], 0)
+    opts[0].step()
+    nets[1].load_state_dict(nets[0].state_dict())
+    opts[1].load_state_dict(opts[0].state_dict())
+    for net, opt in zip(nets, opts, strict=True):
+        give(net, 1)
+        opt.step()
+    for p, q in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        assert torch.equal(p.to_local(), q.to_local())
+
+
 def each(test):
     return {f"{name}: {test.__name__}": functools.partial(test, name) for name in OPTIMIZERS}
 
@@ -293,6 +314,7 @@ CASES = {
         for test in (
             overflow_on_one_rank_is_everyone_s,
             adamw_sends_nothing,
+            cut_by_columns_eight_bits_resume,
             muon_sends_at_most_twice_its_own_shards,
         )
     },

@@ -29,13 +29,19 @@ def test_a_slots_name_goes_before_its_kind_and_prefixes_do_not_matter():
     storage = {"moment": "int8", "exp_avg": "bf16", "square": "int4"}
     assert resolve(storage, "inner.exp_avg", moment).parts((8, 8), "moment") == {"": ((8, 8), torch.bfloat16)}
     assert resolve(storage, "momentum_buffer", moment).name == "int8"
-    assert resolve(storage, "exp_avg_sq", square).signed is False
+    assert resolve(storage, "exp_avg_sq", square) == resolve({"exp_avg_sq": "int4"}, "exp_avg_sq", square)
 
 
-def test_squares_and_moments_take_the_codes_made_for_them():
-    for name in ("int8", "int8_linear", "int4"):
-        assert resolve({"exp_avg": name}, "exp_avg", moment).signed
-        assert not resolve({"exp_avg_sq": name}, "exp_avg_sq", square).signed
+@pytest.mark.parametrize("name", ["int8", "int8_dynamic", "int8_linear", "int4"])
+def test_squares_and_moments_take_the_codes_made_for_them(name):
+    """Only moments have a sign; what is above zero and is divided by never becomes zero."""
+    x = torch.linspace(-1, 1, 64 * 64).view(64, 64)
+    for key, slot, value in (("exp_avg", moment, x), ("exp_avg_sq", square, x.square())):
+        codec = resolve({key: name}, key, slot)
+        empty = {k: torch.zeros(s, dtype=d) for k, (s, d) in codec.parts((64, 64), slot.kind).items()}
+        back = codec.decode(codec.encode(value, empty)).view(64, 64)
+        assert (back.sign() * value.sign() >= 0).all() and (back < 0).any() == (slot is moment)
+        assert slot is moment or (back > 0).all()
 
 
 @pytest.mark.parametrize("name", WEIGHTS)

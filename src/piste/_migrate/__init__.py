@@ -111,7 +111,7 @@ class _Plan:
             if name in self.values:
                 leaf.write(name, self.values[name])
             elif slot.kind == "weights" and self.step > 0:
-                leaf.write(name, leaf.real(leaf.param.detach()))
+                leaf.write(name, leaf.weights())
         leaf.state["step"] = self.step
 
 

@@ -16,13 +16,13 @@ https://arxiv.org/abs/2110.02861
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .codec import Parts, Shape, blocks, scales, settled
+from .words import extreme
 
 
 def _bits(x: float) -> int:
@@ -85,31 +85,30 @@ def _top(g: Tensor, y: Tensor, last: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Dynamic:
-    """The dynamic code of eight bits (D = 7) for each block of at most 256, in the order of its table.
+    """The dynamic code of eight bits (D = 7), in the order of its table.
 
     Signed, code 127 is 0 and 255 is 1; -1 is not in the table, so that the scale takes the sign of the entry of
     largest magnitude, which is kept exactly. Without a sign, code 0 is 0 and 255 is 1, and what is above zero is not
     stored as zero, for a root of it divides. The code is the nearest one (to 5e-9 of the scale next to zero), so the
-    error is half the gap between two codes: at most 0.0071 (signed) or 0.0036 of the scale. Blocks below 2^-100 become
-    zeros, -0 becomes 0, and a block with an entry that is not finite decodes to NaN.
+    error is half the gap between two codes: at most 0.0071 (signed) or 0.0036 of the scale. -0 becomes 0.
     """
 
     signed: bool
-    name: str = "int8"
 
-    def parts(self, shape: Shape, kind: str, lead: int = 1) -> Parts | None:
-        found = scales(shape, kind, lead, 256)
-        return found and {"": (shape, torch.uint8), "scale": (found[0], torch.float32)}
+    def largest(self, quarters: Sequence[Tensor]) -> Tensor:
+        high = extreme(quarters, torch.maximum).amax(-1, keepdim=True)
+        return (
+            signed_largest(high, extreme(quarters, torch.minimum).amin(-1, keepdim=True))
+            if self.signed
+            else high
+        )
 
-    def decode(self, parts: Mapping[str, Tensor]) -> Tensor:
-        code, scale = parts[""], parts["scale"]
-        values = signed_value(code, 7) if self.signed else magnitude(code.to(torch.float32) + 1, 7, False)
-        return (blocks(values, scale) * scale.unsqueeze(-1)).view(code.shape)
+    def value(self, code: Tensor) -> Tensor:
+        return signed_value(code, 7) if self.signed else magnitude(code.to(torch.float32) + 1, 7, False)
 
-    def encode(self, value: Tensor, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        x = blocks(value.to(torch.float32), parts["scale"])
-        code, scale = signed_code(x, 7) if self.signed else _positive_code(x)
-        return {"": code.view(parts[""].shape), "scale": scale.squeeze(-1)}
+    def nearest(self, x: Tensor, inverse: Tensor) -> Tensor:
+        y = x * inverse
+        return (signed_cell(y, 7) if self.signed else _positive_cell(y)).to(torch.int32)
 
 
 def signed_value(code: Tensor, decades: int) -> Tensor:
@@ -118,17 +117,18 @@ def signed_value(code: Tensor, decades: int) -> Tensor:
     return _signed_like(magnitude(c.abs(), decades, True), c)
 
 
-def signed_code(x: Tensor, decades: int) -> tuple[Tensor, Tensor]:
-    """(codes, scale) of blocks [..., B]; the scale is the entry of largest magnitude."""
-    high, low = x.amax(-1, keepdim=True), x.amin(-1, keepdim=True)
-    scale, inverse = settled(torch.where(high < -low, low, high))
-    y, last = x * inverse, 2.0**decades
+def signed_largest(high: Tensor, low: Tensor) -> Tensor:
+    """The entry of largest magnitude, from the largest and the smallest."""
+    return torch.where(high < -low, low, high)
+
+
+def signed_cell(y: Tensor, decades: int) -> Tensor:
+    """The index in the signed table nearest to ``y`` in [-1, 1], as a whole float."""
+    last = 2.0**decades
     g = _top(cell(y.abs(), decades, True), y, last)
-    return torch.relu(last - 1 + _signed_like(g.floor(), y)).to(torch.uint8), scale
+    return torch.relu(last - 1 + _signed_like(g.floor(), y))
 
 
-def _positive_code(x: Tensor) -> tuple[Tensor, Tensor]:
-    scale, inverse = settled(x.amax(-1, keepdim=True))
-    a = x * inverse
+def _positive_cell(a: Tensor) -> Tensor:
     code = 1 + torch.relu(_top(cell(a, 7, False), a, 256.0) - 2)
-    return torch.relu(_at_most(code, a * 1e38)).to(torch.uint8), scale  # 0 for zero only
+    return torch.relu(_at_most(code, a * 1e38))  # 0 for zero only

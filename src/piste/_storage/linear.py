@@ -5,13 +5,13 @@ Reference: "Memory Efficient Optimizers with 4-bit States", Li, Chen and Zhu, 20
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .codec import Parts, Shape, blocks, scales, settled
+from .words import largest_magnitude
 
 
 @dataclass(frozen=True)
@@ -20,29 +20,26 @@ class Linear:
 
     Squares have no code for zero: a root of them divides, and a zero where the moment is not one makes a huge step. So
     a zero beside larger numbers is read as 1/256 of the largest. Error: at most 1/254 of a block's largest magnitude,
-    for squares 1/512 (1/256 near zero). A block with an entry that is not finite decodes to NaN.
+    for squares 1/512 (1/256 near zero).
     """
 
     signed: bool
-    name: str = "int8_linear"
 
-    def parts(self, shape: Shape, kind: str, lead: int = 1) -> Parts | None:
-        found = scales(shape, kind, lead, 256)
-        dtype = torch.int8 if self.signed else torch.uint8
-        return found and {"": (shape, dtype), "scale": (found[0], torch.float32)}
+    def largest(self, quarters: Sequence[Tensor]) -> Tensor:
+        return largest_magnitude(quarters)
 
-    def decode(self, parts: Mapping[str, Tensor]) -> Tensor:
-        code, scale = parts[""], parts["scale"]
-        q = code.to(torch.float32)
-        y = q * (1 / 127) if self.signed else above_zero(q, 256)
+    def value(self, code: Tensor) -> Tensor:
         # both ends exactly: 127 * (1/127) is 1 in float32 too
-        return (blocks(y, scale) * scale.unsqueeze(-1)).view(code.shape)
+        return (
+            (code - 127).to(torch.float32) * (1 / 127)
+            if self.signed
+            else above_zero(code.to(torch.float32), 256)
+        )
 
-    def encode(self, value: Tensor, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        x = blocks(value, parts["scale"])
-        scale, inverse = settled(x.abs().amax(-1, keepdim=True))
-        q = (x * inverse * 127).round() if self.signed else nearest_above_zero(x * inverse, 256)
-        return {"": q.to(parts[""].dtype).view(parts[""].shape), "scale": scale.squeeze(-1)}
+    def nearest(self, x: Tensor, inverse: Tensor) -> Tensor:
+        y = x * inverse
+        code = (y * 127).round() + 127 if self.signed else nearest_above_zero(y, 256)
+        return code.to(torch.int32)
 
 
 def above_zero(q: Tensor, levels: int) -> Tensor:

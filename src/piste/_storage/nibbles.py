@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .codec import Parts, Shape, blocks, scales, settled
-from .dynamic import signed_code, signed_value
+from .dynamic import signed_cell, signed_largest, signed_value
 from .linear import above_zero, nearest_above_zero
 
 
@@ -51,11 +51,10 @@ class Nibbles:
 
     def encode(self, value: Tensor, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
         x = blocks(value, parts["scale"])
-        if self.signed:
-            code, scale = signed_code(x, 3)
-        else:
-            scale, inverse = settled(x.amax(-1, keepdim=True))
-            code = nearest_above_zero(x * inverse, 16)
+        high, low = x.amax(-1, keepdim=True), x.amin(-1, keepdim=True)
+        scale, inverse = settled(signed_largest(high, low) if self.signed else high)
+        y = x * inverse
+        code = signed_cell(y, 3) if self.signed else nearest_above_zero(y, 16)
         return {"": pack(code).view(parts[""].shape), "scale": scale.squeeze(-1)}
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .._slots import Slot
+
 _FIXED = {"scalar": torch.float64, "index": torch.int64}
 
 
@@ -19,16 +21,16 @@ def compute_dtype(dtype: torch.dtype) -> torch.dtype:
 class Plain:
     """Kept as it is: scalars in float64, indices in int64, the rest in the arithmetic's dtype of the weight."""
 
-    def dtype(self, kind: str, weight: torch.dtype) -> torch.dtype:
-        if kind in _FIXED:
-            return _FIXED[kind]
-        return weight if kind == "weights" and weight == torch.float64 else compute_dtype(weight)
+    def dtype(self, slot: Slot, weight: torch.dtype) -> torch.dtype:
+        if slot.dtype is not None:
+            return slot.dtype
+        return _FIXED.get(slot.kind) or compute_dtype(weight)
 
-    def bytes(self, kind: str, numel: int, weight: torch.dtype) -> int:
-        return numel * self.dtype(kind, weight).itemsize
+    def bytes(self, slot: Slot, numel: int, weight: torch.dtype) -> int:
+        return numel * self.dtype(slot, weight).itemsize
 
-    def allocate(self, kind: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        return torch.zeros(shape, dtype=self.dtype(kind, like.dtype), device=like.device)
+    def allocate(self, slot: Slot, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        return torch.zeros(shape, dtype=self.dtype(slot, like.dtype), device=like.device)
 
     def decode(self, stored: Tensor) -> Tensor:
         return stored

@@ -14,8 +14,10 @@ from .codec import FIXED, Codec, WeightCodec
 from .dynamic import Dynamic
 from .linear import Linear
 from .nibbles import Eigenvectors, Nibbles
+from .roots import FourthRoot, SignedRoot
 from .symmetric import Symmetric
 from .weights import ErrorBits, Kahan, Stochastic
+from .words import Words
 
 Storage = str | Mapping[str, str] | None
 
@@ -25,8 +27,9 @@ CODECS: dict[str, Callable[[str], Codec]] = {
     "bf16": lambda kind: Cast("bf16", torch.bfloat16),
     "fp16": lambda kind: Cast("fp16", torch.float16),
     "fp8": lambda kind: Float8(positive=kind == "square"),
-    "int8": lambda kind: Dynamic(signed=kind != "square"),
-    "int8_linear": lambda kind: Linear(signed=kind != "square"),
+    "int8": lambda kind: Words("int8", FourthRoot() if kind == "square" else SignedRoot()),
+    "int8_dynamic": lambda kind: Words("int8_dynamic", Dynamic(signed=kind != "square")),
+    "int8_linear": lambda kind: Words("int8_linear", Linear(signed=kind != "square")),
     "int4": lambda kind: Nibbles(signed=kind != "square"),
     "symmetric": lambda kind: Symmetric(),
     "eigen4": lambda kind: Eigenvectors(),

@@ -75,10 +75,11 @@ class Kahan:
     def encode(
         self, value: Tensor, parts: Mapping[str, Tensor], noise: Tensor | None = None
     ) -> dict[str, Tensor]:
-        weight = value.to(torch.bfloat16)
-        near = weight.to(torch.float32)
+        bits = _bits(value)
+        # to the nearest, ties to even, by bits: compilers take a cast there and back for nothing
+        near = ((bits + 0x7FFF + ((bits >> 16) & 1)) & -0x10000).view(torch.float32)
         rest = torch.where(near.isfinite(), value - near, 0.0)  # inf - inf would spoil an infinite weight
-        return {"": weight, "compensation": rest.to(self.dtype)}
+        return {"": near.to(torch.bfloat16), "compensation": rest.to(self.dtype)}
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .._chain import Chain
-from .._leaf import Leaf, blocks, code, slot_bytes
-from .._storage.resolve import weight_codec
+from .._leaf import RESIDUAL, Leaf, blocks, code, slot_bytes
 from ._mesh import Cut, Mesh, Rank
 from ._work import Work, structures, works
 
@@ -80,29 +79,21 @@ class Stage:
         return sum(count * work.flops for count, work in self.parts)
 
 
-def base_name(chain: Chain, name: str) -> str:
-    """A slot's name without the number of the matrix it belongs to."""
-    return name if name in {n for n, _, _ in chain.slots()} else name.rpartition(".")[0]
-
-
-def weight_parts(leaf: Leaf, storage: Any) -> dict[str, int]:
-    """Bytes of the weight that lives here ("") and of what its codec keeps beside it in the state."""
-    codec = weight_codec(storage)
-    if codec is None or not leaf.given.requires_grad:
-        return {"": leaf.numel * leaf.param.element_size()}
-    parts = codec.parts(tuple(leaf.param.shape))
-    return {suffix: torch.Size(shape).numel() * dtype.itemsize for suffix, (shape, dtype) in parts.items()}
-
-
 def state_here(p: Parameter, leaf: Leaf) -> dict[str, int]:
-    """Bytes of state by slot, its codec's parts together; of a frozen parameter none."""
+    """Bytes of state by slot: its codec's parts and those of all its matrices together; of a frozen parameter none."""
+    names = {name for name, _, _ in p.chain.slots()}
     found: dict[str, int] = {}
-    if not p.trained:
-        return found
-    for name, size in slot_bytes(p.chain, leaf).items():
-        found[base_name(p.chain, name)] = found.get(base_name(p.chain, name), 0) + size
-    found.update({f"param.{k}": size for k, size in weight_parts(leaf, p.storage).items() if k})
+    for name, size in slot_bytes(p.chain, leaf).items() if p.trained else ():
+        numbered = name not in names and not name.startswith(RESIDUAL)
+        name = name.rpartition(".")[0] if numbered else name
+        found[name] = found.get(name, 0) + size
     return found
+
+
+def weight_bytes(leaf: Leaf, state: Mapping[str, int]) -> int:
+    """Bytes of the weight that lives here with what its codec keeps beside it: moved wherever it is read or written."""
+    beside = sum(size for name, size in state.items() if name.startswith(RESIDUAL))
+    return leaf.numel * leaf.param.element_size() + beside
 
 
 def parameters(

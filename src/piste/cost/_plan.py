@@ -13,7 +13,7 @@ import torch
 from .._storage import plain
 from ._mesh import Mesh, Rank
 from ._owners import deal, matrices
-from ._parameters import Parameter, Stage, parameters, state_here, weight_parts
+from ._parameters import Parameter, Stage, parameters, state_here, weight_bytes
 
 if TYPE_CHECKING:
     from .._optimizer import Optimizer
@@ -143,8 +143,8 @@ def around(ranks: int) -> float:
 
 def _held(p: Parameter, leaf: Any) -> Cost:
     """Bytes of a parameter, its gradient and its state."""
-    gradient = leaf.numel * leaf.param.element_size() if p.trained else 0
-    return Cost(weight_parts(leaf, p.storage)[""], gradient, state_here(p, leaf))
+    weight = leaf.numel * leaf.param.element_size()
+    return Cost(weight, weight if p.trained else 0, state_here(p, leaf))
 
 
 def _part(p: Parameter, rank: Rank, moving: bool) -> Cost:
@@ -195,7 +195,7 @@ def _tensors(stage: Stage) -> int:
 def _moved(p: Parameter, stage: Stage, leaf: Any, first: bool, state: Mapping[str, int]) -> float:
     """Bytes that a stage reads and writes of what it sees of one parameter, each tensor once."""
     work, wide = stage.work, leaf.numel * leaf.dtype.itemsize
-    weight = sum(weight_parts(leaf, p.storage).values())
+    weight = weight_bytes(leaf, state)
     sizes = {"u": leaf.numel * leaf.param.element_size() if first else wide, "param": weight}
 
     def read(names: Iterable[str]) -> int:
@@ -242,5 +242,5 @@ def plan(optimizer: Optimizer, mesh: Mesh | str, cuts: Mapping[str, int | None] 
     for chain, leaves in zip(optimizer.chains(), optimizer.leaves(), strict=True):
         for name, slot, _ in chain.slots() if leaves else ():
             if slot.shared and slot.kind != "probe":
-                shared[name] += plain.bytes(slot.kind, 1, torch.float32)
+                shared[name] += plain.bytes(slot, 1, torch.float32)
     return Plan(mesh, parameters(optimizer, mesh, cuts), shared)

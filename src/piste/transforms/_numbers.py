@@ -11,7 +11,7 @@ from torch import Tensor
 
 def debias(average: Any, beta: Any, step: Any) -> Any:
     """An exponential average that started at zero, divided by the weight it has gathered: a / (1 - beta^step)."""
-    return average / (1 - beta**step)
+    return average * (1 / (1 - beta**step))  # a product: one division a step, not one an entry
 
 
 def sqrt(x: Any) -> Any:

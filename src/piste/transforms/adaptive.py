@@ -22,7 +22,8 @@ def scale_by_adam(
     """
     m = exp_avg.lerp(g, 1 - beta1)
     v = exp_avg_sq.lerp(g.square(), 1 - beta2)
-    return debias(m, beta1, step) / (debias(v, beta2, step).sqrt() + eps), m, v
+    # √v̂ by the root of v: what keeps v in a code of roots takes that root too
+    return debias(m, beta1, step) / (v.sqrt() * (1 / sqrt(1 - beta2**step)) + eps), m, v
 
 
 @transform(invariant=("sign",), exp_avg=moment, exp_avg_sq=square)
