@@ -41,8 +41,8 @@ from .optimizers import *  # noqa: F403
 
 
 def __getattr__(name: str) -> object:
-    if name == "checkpoint":  # on first use: an optimizer alone needs neither its files nor numpy
+    if name in ("checkpoint", "cost"):  # on first use: an optimizer alone needs neither their files nor numpy
         import importlib
 
-        return importlib.import_module(".checkpoint", __name__)
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module 'piste' has no attribute {name!r}")

@@ -62,7 +62,7 @@ class Coding:
             suffix: torch.zeros(shape, dtype=dtype, device=value.device)
             for suffix, (shape, dtype) in (self.parts if parts is None else parts).items()
         }
-        return self.codec.encode(value.to(torch.float32), empty)
+        return empty if value.is_meta else self.codec.encode(value.to(torch.float32), empty)
 
 
 def key(name: str, suffix: str) -> str:

@@ -324,18 +324,23 @@ def leaf_dtype(leaf: Leaf) -> torch.dtype:
     return leaf.param.dtype.to_real() if leaf.param.is_complex() else leaf.param.dtype
 
 
-def forecast(chain: Chain, leaf: Leaf) -> int:
-    """Bytes of state the chain will keep of this parameter, before anything is allocated."""
-    total = 0
+def slot_bytes(chain: Chain, leaf: Leaf) -> dict[str, int]:
+    """Bytes of each slot that the chain will keep here of this parameter alone, before anything is allocated."""
+    found: dict[str, int] = {}
     for name, (slot, shape, _) in slot_shapes(chain, leaf).items():
         if name in leaf.codings:
             here = leaf.codings[name].here(leaf).values()
-            total += sum(torch.Size(part).numel() * dtype.itemsize for part, dtype in here)
+            found[name] = sum(torch.Size(part).numel() * dtype.itemsize for part, dtype in here)
         elif not slot.shared and slot.kind != "probe":
             count = torch.Size(shape).numel()
             if name in leaf.owned:
                 count = count if leaf.lives(name) else 0
             elif "m n" in slot.axes and leaf.place is not None:  # only the part that lives here
                 count = count // max(1, leaf.shape.numel()) * leaf.numel
-            total += plain.bytes(slot, count, leaf_dtype(leaf))
-    return total
+            found[name] = plain.bytes(slot, count, leaf_dtype(leaf))
+    return found
+
+
+def forecast(chain: Chain, leaf: Leaf) -> int:
+    """Bytes of state the chain will keep of this parameter, before anything is allocated."""
+    return sum(slot_bytes(chain, leaf).values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
 import sys
@@ -62,10 +63,15 @@ def load_file(path: Path) -> ModuleType:
     return module
 
 
-def load_model(path: Path) -> Any:
-    """The `torch.nn.Module` that a file names `model`, or that its `make_model()` returns."""
+def load_model(path: Path, meta: bool = False) -> Any:
+    """The `torch.nn.Module` that a file names `model`, or that its `make_model()` returns. ``meta``: without memory for
+    its weights, where the file can be run so."""
+    import torch
     from torch import nn
 
+    if meta:
+        with contextlib.suppress(click.ClickException), torch.device("meta"):
+            return load_model(path)
     module = load_file(path)
     model = getattr(module, "model", None)
     if not isinstance(model, nn.Module) and inspect.isfunction(getattr(module, "make_model", None)):
@@ -78,11 +84,11 @@ def load_model(path: Path) -> Any:
     return model
 
 
-def build(name: str, model: Any, path: Path) -> Any:
+def build(name: str, model: Any, path: Path, **engine: Any) -> Any:
     """An optimizer, by its registered name, over a model, with its defaults."""
     import piste
 
     with explained("", (KeyError,)):
         entry = piste.get(name, "optimizer")
     with explained(f"{entry.name} over the model of {path}"), warnings_as_lines():
-        return entry.target(model)
+        return entry.target(model, **engine)

@@ -30,10 +30,24 @@ MOVES = {
 @click.argument("name")
 @click.option("--kind", help="Which, where one name has several kinds.")
 @click.option(
-    "--model", type=PYTHON_FILE, help="A file with `model` or `make_model()`: show who updates what."
+    "--model",
+    type=PYTHON_FILE,
+    help="A file with `model` or `make_model()`: show who updates what, and the bytes it takes.",
 )
-def show(name: str, kind: str | None, model: Path | None) -> None:
-    """Show what NAME is: its equations and source, what it keeps, and its hyperparameters."""
+@click.option("--storage", help="With --model: how slots are kept, 8bit or exp_avg_sq=int8,exp_avg=bf16.")
+@click.option("--mesh", help="With --model: what each rank holds, does and sends, on dp=64,tp=8.")
+@click.option(
+    "--cut",
+    "cuts",
+    multiple=True,
+    metavar="PATTERN=AXIS",
+    help="With --mesh: the axis (0, 1 or none) along which tp cuts the parameters of that name. Repeatable.",
+)
+def show(name: str, kind: str | None, model: Path | None, **asked: Any) -> None:
+    """Show what NAME is: its equations and source, what it keeps, and its hyperparameters.
+
+    With --model also which of its parameters go where, and the bytes all that takes, before anything is allocated.
+    """
     import piste
 
     from .registered import everything
@@ -52,8 +66,53 @@ def show(name: str, kind: str | None, model: Path | None) -> None:
     if model is not None:
         if entry.kind != "optimizer":
             raise click.UsageError(f"--model is for optimizers; {entry.name} is a {entry.kind}")
-        optimizer = build(entry.name, load_model(model), model)
-        click.echo(str(piste.explain(optimizer)))
+        _forecast(entry.name, model, **asked)
+    elif any(asked.values()):
+        option = next("--cut" if key == "cuts" else f"--{key}" for key, value in asked.items() if value)
+        raise click.UsageError(f"{option} speaks of a model: give one with --model FILE.py")
+
+
+def _forecast(name: str, model: Path, storage: str | None, mesh: str | None, cuts: tuple[str, ...]) -> None:
+    """Who updates what, bytes by role, and the plan of a mesh."""
+    import piste
+
+    from ..cost import memory, plan, ranks
+
+    if cuts and mesh is None:
+        raise click.UsageError("--cut speaks of a mesh: give one with --mesh dp=64,tp=8")
+    engine = {} if storage is None else {"storage": storage_of(storage)}
+    optimizer = build(name, load_model(model, meta=True), model, **engine)
+    with explained("", (ValueError,)):
+        planned = plan(optimizer, mesh or "dp=1", cuts_of(cuts))
+    click.echo(f"{piste.explain(optimizer)}\n\n{memory(planned)}")
+    if mesh is not None:
+        click.echo(f"\n{ranks(planned)}")
+
+
+def storage_of(text: str) -> str | dict[str, str]:
+    """A preset, or codecs by slot."""
+    if "=" not in text:
+        return text
+    found: dict[str, str] = {}
+    for pair in text.split(","):
+        name, _, codec = (part.strip() for part in pair.partition("="))
+        if name in found:
+            raise click.UsageError(f"--storage names {name!r} twice")
+        found[name] = codec
+    return found
+
+
+def cuts_of(given: tuple[str, ...]) -> dict[str, int | None]:
+    """Axes by pattern."""
+    found: dict[str, int | None] = {}
+    for text in given:
+        pattern, _, axis = text.rpartition("=")
+        if not pattern or axis not in ("0", "1", "2", "3", "none"):
+            raise click.UsageError(
+                f"--cut {text!r} is not PATTERN=AXIS, such as '*.down.weight=1' or 'head.*=none'"
+            )
+        found[pattern] = None if axis == "none" else int(axis)
+    return found
 
 
 def _details(entry: Any, console: Console) -> None:
