@@ -40,11 +40,11 @@ class Owners:
     def settle(self, chain: Chain, leaves: Sequence[Leaf]) -> None:
         """Tell every leaf its owner. New ones are dealt out, the dearest first, each to the rank with the least work:
         shapes alone decide, so that all ranks decide alike. Frozen ones are dealt out by themselves."""
-        matrices = Chain(tuple(p for p in chain.parts if p.sheet))
-        if not matrices.parts or not all(map(_can_move, matrices.parts)):
+        if not movable(chain):
             return
+        matrices = matrix_rules(chain)
         sharded = [(leaf, o) for leaf in leaves if (o := sharding.owner(leaf.place)) is not None]
-        new = [(_cost(matrices, leaf), leaf, o) for leaf, o in sharded if leaf.name not in self.ranks]
+        new = [(price(matrices, leaf), leaf, o) for leaf, o in sharded if leaf.name not in self.ranks]
         for cost, leaf, o in sorted(new, key=lambda found: -found[0]):
             road = o.mesh.ndim, o.axis, len(o.ranks), leaf.given.requires_grad
             work = self.work.setdefault(road, [0.0] * len(o.ranks))
@@ -56,12 +56,19 @@ class Owners:
             leaf.owned = {name: shape for name, (slot, shape, _) in shapes if slot.kind != "probe"}
 
 
-def _can_move(part: Any) -> bool:
-    alone = not any(slot.shared or slot.kind == "weights" for _, slot, _ in part.slots())
-    return alone and part.transform.view_fn is None
+def matrix_rules(chain: Chain) -> Chain:
+    """The parts of a chain that see matrices."""
+    return Chain(tuple(p for p in chain.parts if p.sheet))
 
 
-def _cost(matrices: Chain, leaf: Leaf) -> float:
+def movable(chain: Chain) -> bool:
+    """Whether its matrix rules can run at one rank: none keeps a copy of the weights or a number for the group."""
+    parts = matrix_rules(chain).parts
+    alone = not any(slot.shared or slot.kind == "weights" for part in parts for _, slot, _ in part.slots())
+    return bool(parts) and alone and all(part.transform.view_fn is None for part in parts)
+
+
+def price(matrices: Chain, leaf: Leaf) -> float:
     """Products with every matrix, mn min(m, n), and decompositions of the square factors that are kept, m³."""
     products = sum(shape.numel() * min(shape[-2:]) for shape in blocks(leaf))
     kept = [shape for slot, shape, _ in slot_shapes(matrices, leaf).values() if slot.axes in ("m m", "n n")]

@@ -14,9 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import piste
 from tiny import OPTIMIZERS, make
 
-# What keeps state in a stage that sees whole matrices: the plan has it at one owner per matrix.
-STATEFUL = ("Shampoo", "SOAP")
-SENDING = ("AdamW", "LAMB", "Lion", "Muon", "ScheduleFreeAdamW")
+SENDING = ("AdamW", "LAMB", "Lion", "Muon", "ScheduleFreeAdamW", "Shampoo", "SOAP")
 
 
 class Sent(TorchDispatchMode):
@@ -96,8 +94,7 @@ def bytes_are_as_planned(name, rank, world):
         opt = make(name, net, **engine)
         cost = planned(name, mesh=f"dp={world}", **engine).at((rank, 0))
         assert cost.weights == sum(p.to_local().numel() * 4 for p in net.parameters())
-        if name not in STATEFUL:
-            assert cost.state_bytes == opt.state_bytes() == opt.forecast_bytes(), engine
+        assert cost.state_bytes == opt.state_bytes() == opt.forecast_bytes(), engine
 
 
 def sent_as_planned(name, rank, world):

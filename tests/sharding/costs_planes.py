@@ -6,7 +6,7 @@ from torch.distributed import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
-from sharding.costs import SENDING, STATEFUL, Sent, Two, each, give, planned
+from sharding.costs import SENDING, Sent, Two, each, give, planned
 from tiny import OPTIMIZERS, make
 
 CUTS = {"a.*": 0, "b.weight": 1}
@@ -31,8 +31,7 @@ def bytes_are_as_planned(name, rank, world):
         opt = make(name, net)
         cost = planned(name, cuts, kind, Two).at(here)
         assert cost.weights == sum(p.to_local().numel() * 4 for p in net.parameters())
-        if name not in STATEFUL or "tp" in kind:
-            assert cost.state_bytes == opt.state_bytes() == opt.forecast_bytes(), kind
+        assert cost.state_bytes == opt.state_bytes() == opt.forecast_bytes(), kind
 
 
 def sent_as_planned(name, rank, world):

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .._owners import matrix_rules
 from .._storage import plain
 from ._mesh import Mesh, Rank
-from ._owners import deal, matrices
+from ._owners import deal
 from ._parameters import Parameter, Stage, parameters, state_here, weight_bytes
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def _owner(p: Parameter, rank: Rank) -> Cost:
 
 def _away(p: Parameter) -> set[str]:
     """The slots that live at the owner."""
-    return {name for name, _, _ in matrices(p.chain).slots()}
+    return {name for name, _, _ in matrix_rules(p.chain).slots()}
 
 
 def _tensors(stage: Stage) -> int:

@@ -30,7 +30,8 @@ def symmetric(
 ) -> Tensor:
     """`left right`, or `beta base + alpha left right`, where that is symmetric: a Gram matrix, or the product of
     symmetric matrices that commute."""
-    ends = _ends(*left.shape[-2:], left.device.type)
+    m, k = left.shape[-2:]
+    ends = _ends(m, k, left.device.type)
     if len(ends) == 1:
         return left @ right if base is None else fma(base, left, right, beta, alpha)
     made = left.new_empty((*left.shape[:-1], left.shape[-2]))
