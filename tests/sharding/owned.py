@@ -190,14 +190,22 @@ def contents(opt):
     }
 
 
-def saved_on_all_and_loaded_on_fewer(name, rank, world):
+def saved_on_all_and_loaded_on_fewer(
+    name, rank, world, *, fresh=lambda: model(torch.float32), build=made, go=None, near=1e-6, share=0.0
+):
     """Through torch's distributed checkpoint: all ranks save; all but the last load together, and the last one alone,
-    into a model that is whole. What is loaded is what was saved, bit for bit, and the next step is the same."""
-    net = sharded(torch.float32)
-    opt = made(name, net)
-    for i in range(3):
+    into a model that is whole. What is loaded is what was saved, bit for bit, and the next step is the same (but for
+    a ``share`` of the numbers)."""
+
+    def given(net, opt, i):
         give(net, i)
         opt.step()
+
+    go, net = go or given, fresh()
+    fully_shard(net, mesh=init_device_mesh("cpu", (world,)))
+    opt = build(name, net)
+    for i in range(3):
+        go(net, opt, i)
     folder = [tempfile.mkdtemp()]
     torch.distributed.broadcast_object_list(folder)
     dcp.save(
@@ -205,14 +213,13 @@ def saved_on_all_and_loaded_on_fewer(name, rank, world):
         checkpoint_id=folder[0],
     )
     kept = contents(opt)
-    give(net, 3)
-    opt.step()
+    go(net, opt, 3)
     moved = {n: whole(p) for n, p in net.named_parameters()}
     few, alone = DeviceMesh("cpu", list(range(world - 1))), rank == world - 1
-    other = model(torch.float32)
+    other = fresh()
     if not alone:
         fully_shard(other, mesh=few)
-    theirs = made(name, other)
+    theirs = build(name, other)
     state = {"model": get_model_state_dict(other), "optimizer": get_optimizer_state_dict(other, theirs)}
     dcp.load(state, checkpoint_id=folder[0], no_dist=alone, process_group=None if alone else few.get_group())
     set_model_state_dict(other, state["model"])
@@ -220,10 +227,10 @@ def saved_on_all_and_loaded_on_fewer(name, rank, world):
     for key, value in contents(theirs).items():
         same = torch.equal(value, kept[key]) if isinstance(value, torch.Tensor) else value == kept[key]
         assert same, key
-    give(other, 3)
-    theirs.step()
+    go(other, theirs, 3)
     for n, p in other.named_parameters():
-        torch.testing.assert_close(whole(p), moved[n], rtol=1e-6, atol=1e-6)
+        off = (whole(p) - moved[n]).abs() > near * (moved[n].abs() + 1)
+        assert off.float().mean() <= share, n
     torch.distributed.barrier()
     if rank == 0:
         shutil.rmtree(folder[0])

@@ -1,0 +1,81 @@
+"""What is asked of several ranks: sharded = whole, and interrupted = uninterrupted on any number of them."""
+
+from __future__ import annotations
+
+import copy
+import functools
+
+import torch
+from torch.distributed import init_device_mesh
+from torch.distributed.checkpoint.state_dict import (
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.fsdp import fully_shard
+
+from piste import _sharding as sharding
+from sharding.given import whole
+from sharding.owned import saved_on_all_and_loaded_on_fewer
+from sweep.given import KINDS, made, model, step
+
+
+def sharded(weights):
+    net = model(weights)
+    fully_shard(net, mesh=init_device_mesh("cpu", (torch.distributed.get_world_size(),)))
+    return net
+
+
+def masters(opt):
+    """The weights as the arithmetic sees them, whole."""
+    leaves = [leaf for several in opt.leaves() for leaf in several]
+    return {leaf.name: whole(sharding.wrap(leaf.weights(), leaf.place)) for leaf in leaves}
+
+
+def whole_is_sharded(name, weights, state, rank, world):
+    """To 1e-6; a master of 24 bits to its last bit. In eight bits a number on the edge between two codes may fall to
+    either side."""
+    nets = model(weights), sharded(weights)
+    mine, theirs = (made(name, net, weights, state, compile=False) for net in nets)
+    for i in range(3):
+        step(nets[0], mine, i)
+        step(nets[1], theirs, i)
+    assert theirs.state_bytes() == theirs.forecast_bytes()
+    near = 2.0**-15 if weights == "bf16" else 1e-6
+    here, there = masters(mine), masters(theirs)
+    for n, value in here.items():
+        off = (there[n] - value).abs() > near * (value.abs() + 1)
+        assert off.float().mean() <= (0.01 if state == "8bit" else 0), n
+
+
+def resumed(name, weights, state, rank, world):
+    """Bitwise on as many ranks, through torch's distributed state dicts."""
+    nets = [sharded(weights) for _ in range(2)]
+    opts = [made(name, net, weights, state, compile=False) for net in nets]
+    for i in range(2):
+        step(nets[0], opts[0], i)
+    saved = copy.deepcopy(get_optimizer_state_dict(nets[0], opts[0]))
+    set_model_state_dict(nets[1], copy.deepcopy(get_model_state_dict(nets[0])))
+    set_optimizer_state_dict(nets[1], opts[1], saved)
+    for i in range(2, 4):
+        for net, opt in zip(nets, opts, strict=True):
+            step(net, opt, i)
+    for (n, p), q in zip(nets[0].named_parameters(), nets[1].parameters(), strict=True):
+        assert torch.equal(p.to_local(), q.to_local()), n
+
+
+def resharded(name, weights, state, rank, world):
+    """Saved on all ranks, loaded on all but one and on one: bitwise what was saved, and the next step the same."""
+    near = 2.0**-8 if weights == "bf16" else 1e-6  # the shown weight is bf16: one rounding apart
+    saved_on_all_and_loaded_on_fewer(
+        name, rank, world, fresh=lambda: model(weights), go=step, near=near, share=0.01 if state == "8bit" else 0.0,
+        build=lambda name, net: made(name, net, weights, state, compile=False),
+    )  # fmt: skip
+
+
+CASES = {
+    f"{name}-{weights}-{state}-{test.__name__}": functools.partial(test, name, weights, state)
+    for name, weights, state in KINDS
+    for test in (whole_is_sharded, resumed, resharded)
+}
