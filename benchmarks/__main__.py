@@ -11,9 +11,8 @@ from typing import Any
 
 import torch
 
-import piste
-
 from . import machine, measure, report
+from .checkpoints import saving
 from .fresh import ROOT
 
 
@@ -33,6 +32,10 @@ def main() -> None:
         "hidden": measure.hidden(who["hidden"], max(3, rounds // 4), say),
         "block": measure.intervals(who["block"], max(2, rounds // 12), say),
     }
+    found["elements"] = measure.elements(max(5, rounds // 3), say)
+    found["bytes"] = measure.sizes()
+    say("a checkpoint")
+    found["checkpoint"] = saving(*((100, 3) if options.quick else ()))
     found["overhead"] = measure.overhead(2 * rounds)
     found["imports"] = measure.imports(3 if options.quick else 7, say)
     times = 1  # seconds of compiling each: the scatter is small beside them
@@ -60,11 +63,7 @@ def _options() -> argparse.Namespace:
 
 def _in_fresh_processes(options: argparse.Namespace) -> list[str]:
     """Everyone whose first step is asked about: all rules that see single elements, and torch's own beside them."""
-    mine = [
-        e.name
-        for e in piste.registry()
-        if e.kind == "optimizer" and not e.needs and measure.by_element(e.name)
-    ]
+    mine = measure.element_rules()
     beside = [c.name for c in measure.everyone(options.peers)["gpt"] if c.library != "piste"]
     return [*(f"{name} · piste" for name in mine), *beside]
 

@@ -56,6 +56,7 @@ INTERVAL = 10  # steps from one refresh of a preconditioner to the next
 _ALL = {"max_precond_dim": 10000}  # every axis has its matrix, as in the peer
 CANDIDATES = [
     _of("AdamW", "piste", lr=1e-4),
+    _of("AdamW", "piste", "8bit", lr=1e-4, storage="8bit"),
     _of("AdamW", "torch", "fused", lr=1e-4, fused=True),
     _of("AdamW", "torch", "foreach", lr=1e-4, foreach=True),
     _of("AdamW", "heavyball", lr=1e-4),

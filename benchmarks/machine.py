@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,18 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def bandwidth(rounds: int = 15, elements: int = 1 << 25) -> float:
-    """Bytes per second of a ← b + s·c on arrays far larger than the caches: two read, one written."""
-    a, b, c = (torch.ones(elements) for _ in range(3))
-    seconds = in_turns({"triad": lambda: torch.add(b, c, alpha=0.5, out=a)}, rounds)["triad"][2:]
-    return 3 * elements * 4 / statistics.median(seconds)
+TRIAD = 3 * 4 << 25  # bytes of the three arrays
+
+
+def triad() -> Callable[[], object]:
+    """a ← b + s·c on arrays far larger than the caches: two read, one written."""
+    a, b, c = (torch.ones(1 << 25) for _ in range(3))
+    return lambda: torch.add(b, c, alpha=0.5, out=a)
+
+
+def bandwidth(rounds: int = 15) -> float:
+    """Bytes per second of the triad."""
+    return TRIAD / statistics.median(in_turns({"triad": triad()}, rounds)["triad"][2:])
 
 
 @dataclass(frozen=True)

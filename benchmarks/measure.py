@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 import piste
+from piste import cost
 from piste.linalg import product_dtype
 
 from . import fresh, machine
@@ -41,6 +42,41 @@ def hidden(who: list[Candidate], rounds: int, say: Say) -> dict[str, Any]:
         bounds = [machine.muon_bound(r)["seconds"] for r in rates]
         found["bound"]["ratio"] = ratio(seconds["Muon · piste"], bounds)
     return found
+
+
+def elements(rounds: int, say: Say) -> dict[str, Any]:
+    """Every rule that sees single elements, over the time that the bytes it must move take at the bandwidth that the
+    triad reaches in the same rounds."""
+    tensors, runs, moved = Tensors("gpt"), {}, {}
+    whole = [torch.nn.Parameter(torch.empty_like(p, device="meta")) for p in tensors.params]
+    for name in element_rules():
+        say(f"elements: warming up {name}")
+        optimizer = named(f"{name} · piste").make(tensors)
+        for _ in range(WARM):
+            tensors.give()
+            optimizer.step()
+        runs[name] = optimizer.step
+        moved[name] = cost.plan(piste.get(name).target(whole), "dp=1").total.moved
+    say(f"elements: {rounds} rounds of {len(runs)} optimizers")
+    seconds = in_turns({**runs, "triad": machine.triad()}, rounds, before=tensors.give)
+    bounds = {name: [moved[name] / machine.TRIAD * t for t in seconds["triad"]] for name in runs}
+    return {
+        name: {"moved": moved[name], **Times.of(seconds[name]).json(), **ratio(seconds[name], bounds[name])}
+        for name in runs
+    }
+
+
+def sizes() -> dict[str, float]:
+    """Bytes per parameter of the GPT-like list."""
+    tensors = Tensors("gpt")
+    count = sum(p.numel() for p in tensors.params)
+    small = piste.AdamW(tensors.params, storage="8bit").state_bytes() / count
+    params = [torch.nn.Parameter(p.detach().bfloat16()) for p in tensors.params]
+    storage = {"param": "bf16_error_bits", "moment": "int8", "square": "int8"}
+    return {
+        "state in 8 bits": small,
+        "in all": 2 + piste.AdamW(params, storage=storage).state_bytes() / count,
+    }
 
 
 def _steps(
@@ -199,6 +235,11 @@ def everyone(peers: bool) -> dict[str, list[Candidate]]:
         "hidden": candidates("Muon", peers=peers),
         "block": candidates("SOAP", "Shampoo", peers=peers),
     }
+
+
+def element_rules() -> list[str]:
+    """The optimizers of piste that see single elements and need no closure."""
+    return [e.name for e in piste.registry("optimizer") if not e.needs and by_element(e.name)]
 
 
 def by_element(name: str) -> bool:

@@ -32,11 +32,19 @@ def requirements(found: dict[str, Any]) -> list[Row]:
     compiled = {k: v["first"] for k, v in first.items() if k.endswith("· piste") and v.get("compiled")}
     slowest = max(compiled, key=compiled.__getitem__, default=None)
     bound = hidden["bound"].get("ratio")
-    overhead = found["overhead"]["piste"]
+    overhead, each, disk = found["overhead"]["piste"], found["elements"], found["checkpoint"]
+    worst = max(each, key=lambda name: each[name]["value"])
     return [
         _ratio("AdamW step / torch's fused AdamW", gpt, "AdamW · piste", 1.15),
         _ratio("SGD with momentum, step / torch's fused SGD", gpt, "SGD · piste", 1.15),
         _ratio("Lion step / torch's fused AdamW", gpt, "Lion · piste", 0.85),
+        _ratio("AdamW step with state in 8 bits / torch's fused AdamW in float32", gpt, "AdamW · piste 8bit", 2.0),
+        Row("AdamW's state in 8 bits", found["bytes"]["state in 8 bits"], 2.1, "bytes per parameter"),
+        Row("AdamW in all: bf16 weights, error bits, 8 bits", found["bytes"]["in all"], 5.2, "bytes per parameter"),
+        Row(
+            f"slowest element rule / (bytes it must move / bandwidth) ({worst})", each[worst]["value"], 1.3, "×",
+            f"{each[worst]['q1']:.2f}–{each[worst]['q3']:.2f}",
+        ),
         _ratio("Muon step / `torch.optim.Muon` (hidden matrices)", hidden, "Muon · piste", 0.75),
         Row(
             f"Muon step / (counted flops / measured {hidden['dtype']} rate)", bound and bound["value"], 1.2, "×",
@@ -48,6 +56,10 @@ def requirements(found: dict[str, Any]) -> list[Row]:
             without="not measured" if block["bf16"] else "not measured: no bf16 instructions",
         ),
         _ratio("Shampoo, mean over a refresh interval / pytorch_optimizer's", block, "Shampoo · piste", 0.5),
+        Row(
+            "save + load of a checkpoint / writing and reading its bytes", disk["value"], 1.2, "×",
+            f"{disk['q1']:.2f}–{disk['q3']:.2f}",
+        ),
         _ratio("192 tiny tensors, AdamW / torch's fused AdamW", tiny, "AdamW · piste", 1.6),
         Row("first step of AdamW, fresh process", first.get("AdamW · piste", {}).get("first"), 1.0, "s"),
         Row(
@@ -115,6 +127,7 @@ def tables(found: dict[str, Any], rows: list[Row]) -> str:
     for workload, title in titles.items():
         parts += [f"### {title}: {_size(found['steps'][workload])}", _steps(found, workload)]
     parts += [_parity(found["steps"]["block"]["parity"])]
+    parts += ["### Rules that see single elements, GPT-like list", _elements(found["elements"])]
     parts += ["### First steps in a fresh process, cold compiler cache", _first(found)]
     return "\n\n".join(parts) + "\n"
 
@@ -151,6 +164,20 @@ def _first(found: dict[str, Any]) -> str:
                 continue
             rows.append([name, workload, f"{r['first']:.2f}", _mib(r["state_bytes"]), _mib(r["peak_bytes"])])
     return _table(["optimizer", "list", "first step, s", "state, MiB", "growth at its peak, MiB"], rows)
+
+
+def _elements(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            name,
+            _mib(int(r["moved"])),
+            f"{r['median'] * 1e3:.3g}",
+            f"{r['value']:.2f}",
+            f"{r['q1']:.2f}–{r['q3']:.2f}",
+        ]
+        for name, r in found.items()
+    ]
+    return _table(["optimizer", "must move, MiB", "step, ms", "× bytes / bandwidth", "quartiles"], rows)
 
 
 def _mib(n: int) -> str:

@@ -1,6 +1,6 @@
-"""How long save + load take beside writing and reading the same bytes: python tests/checkpoint/measure.py [MiB].
+"""How long save + load of a checkpoint take beside writing and reading the same bytes.
 
-Medians of alternating rounds on one thread. Writing is to the disk (fsync) on both sides, reading comes from the page
+Alternating rounds. Writing is to the disk (fsync) on both sides, reading comes from the page
 cache, as after a restart on the same machine; the plain read goes into new memory, then once more into memory that
 was there before.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +20,8 @@ import torch
 from piste import checkpoint
 from piste.checkpoint._files import CHUNK
 
+from .timing import ratio
+
 
 def seconds(act: Callable[..., object], *args: object, **kwargs: object) -> float:
     start = time.perf_counter()
@@ -28,8 +29,8 @@ def seconds(act: Callable[..., object], *args: object, **kwargs: object) -> floa
     return time.perf_counter() - start
 
 
-def main(mebibytes: int = 400, rounds: int = 9) -> None:
-    torch.set_num_threads(1)
+def saving(mebibytes: int = 400, rounds: int = 9) -> dict[str, float]:
+    """Medians in seconds, and the quartiles of the ratio round by round."""
     weights = {f"w{i}": torch.randn(mebibytes << 16) for i in range(4)}
     target = {k: torch.zeros_like(v) for k, v in weights.items()}
     reused = np.zeros(mebibytes << 20, np.uint8)
@@ -64,14 +65,11 @@ def main(mebibytes: int = 400, rounds: int = 9) -> None:
                 os.sync()
                 time.sleep(0.5)  # a disk that is shared lets bursts through and then holds back
                 times[side].append(side(Path(folder)))
-    w, new, old = (statistics.median(c) for c in zip(*times[theirs], strict=True))
-    s, load = (statistics.median(c) for c in zip(*times[ours], strict=True))
-    print(f"{mebibytes} MiB, {rounds} rounds: write {w:.3f} s, read {new:.3f} s (memory there: {old:.3f} s); "
-          f"save {s:.3f} s, load {load:.3f} s")  # fmt: skip
-    print(
-        f"(save + load) / (write + read): {(s + load) / (w + new):.2f}, with memory there {(s + load) / (w + old):.2f}"
-    )
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    names = ("write", "read", "read again"), ("save", "load")
+    medians = {
+        name: statistics.median(column)
+        for side, titles in zip((theirs, ours), names, strict=True)
+        for name, column in zip(titles, zip(*times[side], strict=True), strict=True)
+    }
+    plain = [write + read for write, read, _ in times[theirs]]
+    return {"MiB": mebibytes, **medians, **ratio([sum(t) for t in times[ours]], plain)}
