@@ -67,7 +67,7 @@ class Words:
     def encode(self, value: Tensor, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
         x = blocks(value.to(torch.float32), parts["scale"])
         words, scale = self.write(x.chunk(QUARTERS, -1))
-        return {"": words.view(torch.uint8).view(parts[""].shape), "scale": scale.squeeze(-1)}
+        return {"": words.contiguous().view(torch.uint8).view(parts[""].shape), "scale": scale.squeeze(-1)}
 
 
 def largest_magnitude(quarters: Sequence[Tensor]) -> Tensor:

@@ -23,7 +23,7 @@ from .products import symmetric
 
 
 def inverse_root(a: Tensor, p: float, eps: float = 0.0) -> Tensor:
-    """`(a + eps I)^(-1/p)` by eigendecomposition, in the input's dtype and at least float32.
+    """`(a + eps I)^(-1/p)` by eigendecomposition (`eigen.eigh`: float32 matrices with at least 256 rows in float32).
 
     Eigenvalues below the rounding error of the largest one have no digits left, not even a sign: they are
     raised to it, so that a singular `a` gives a finite (if large) root. With `a = 0`, `eps` must be positive.

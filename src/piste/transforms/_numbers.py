@@ -11,7 +11,12 @@ from torch import Tensor
 
 def debias(average: Any, beta: Any, step: Any) -> Any:
     """An exponential average that started at zero, divided by the weight it has gathered: a / (1 - beta^step)."""
-    return average * (1 / (1 - beta**step))  # a product: one division a step, not one an entry
+    return average * inverse(1 - beta**step)  # a product: one division a step, not one an entry
+
+
+def inverse(x: Any) -> Any:
+    """1 / x, infinite at 0 (a step that is not counted yet) for floats as for tensors."""
+    return 1 / x if isinstance(x, Tensor) or x else math.inf
 
 
 def sqrt(x: Any) -> Any:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .._transform import moment, square, transform
-from ._numbers import debias, sqrt
+from ._numbers import debias, inverse, sqrt
 
 
 @transform(invariant=("sign",), exp_avg=moment, exp_avg_sq=square)
@@ -23,7 +23,7 @@ def scale_by_adam(
     m = exp_avg.lerp(g, 1 - beta1)
     v = exp_avg_sq.lerp(g.square(), 1 - beta2)
     # √v̂ by the root of v: what keeps v in a code of roots takes that root too
-    return debias(m, beta1, step) / (v.sqrt() * (1 / sqrt(1 - beta2**step)) + eps), m, v
+    return debias(m, beta1, step) / (v.sqrt() * inverse(sqrt(1 - beta2**step)) + eps), m, v
 
 
 @transform(invariant=("sign",), exp_avg=moment, exp_avg_sq=square)
