@@ -18,7 +18,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-
 _SMALL = 256  # rows below which float64 is used whatever comes in
 
 
@@ -30,19 +29,18 @@ def eigh(a: Tensor) -> tuple[Tensor, Tensor]:
     LAPACK's float32 routine does not converge on the statistics of an embedding, most rows of which are zero. Raising
     the diagonal by its own rounding error, which is taken off the eigenvalues again, cures it where it was seen; if it
     fails all the same, the matrix goes to float64. Values are then good to a few units of rounding of the largest one.
+    Both come in the dtype that was worked in.
     """
     wide = torch.promote_types(a.dtype, torch.float32)
     if wide == torch.float64 or a.shape[-1] < _SMALL:
-        values, vectors = torch.linalg.eigh(a.double())
-        return values.to(wide), vectors.to(wide)
+        return torch.linalg.eigh(a.double())
     a = a.to(wide)
     diagonal = a.diagonal(dim1=-2, dim2=-1)
     raised = torch.finfo(wide).eps * diagonal.abs().amax(-1, keepdim=True)
     try:
         values, vectors = torch.linalg.eigh(torch.diagonal_scatter(a, diagonal + raised, dim1=-2, dim2=-1))
     except torch.linalg.LinAlgError:
-        values, vectors = torch.linalg.eigh(a.double())
-        return values.to(wide), vectors.to(wide)
+        return torch.linalg.eigh(a.double())
     return values - raised, vectors
 
 

@@ -32,7 +32,8 @@ def inverse_root(a: Tensor, p: float, eps: float = 0.0) -> Tensor:
     """
     values, vectors = eigh(a)
     values = values + eps
-    floor = torch.finfo(values.dtype).eps * values[..., -1:]
+    # what is below the rounding of the matrix as it was given has no digits
+    floor = torch.finfo(torch.promote_types(a.dtype, torch.float32)).eps * values[..., -1:]
     half = vectors * (torch.maximum(values, floor) ** (-0.5 / p)).unsqueeze(-2)
     return symmetric(half, half.mT).to(a.dtype)
 
