@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import io
+import weakref
 
 import pytest
 import torch
@@ -169,3 +171,16 @@ def test_all_others_take_a_closure(name):
     opt.step(closure)
     assert any(not torch.equal(m, m.bfloat16().float()) for m in masters(opt))
     assert opt.state_bytes() == opt.forecast_bytes()
+
+
+@pytest.mark.skipif(not _compile.available("cpu"), reason="no C++ compiler at hand")
+def test_a_step_holds_on_to_no_gradient():
+    model = net()
+    opt = piste.AdamW(model, storage={"param": "bf16_error_bits", **EIGHT}, compile=True)
+    for i in range(2):
+        give(model, i)
+        gone = [weakref.ref(p.grad) for p in model.parameters()]
+        opt.step()
+        opt.zero_grad()
+        gc.collect()
+        assert all(ref() is None for ref in gone)

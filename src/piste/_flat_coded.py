@@ -51,6 +51,7 @@ def run_coded(
         prepared[id(kernel)] = kernel.prepare([float(lane.step), *lane.numbers])
     ready = prepared[id(kernel)]
     results = [kernel.run_rows(part[0].shape[0], part, ready) for part in layout.parts]
+    layout.forget(moving)
     if not results[0]:
         return u
     return torch.cat([torch.cat(pieces, -1) for pieces in results]).view(leaf.param.shape)
@@ -118,7 +119,7 @@ class _Layout:
         for name, t in self.seen.items():
             if name in moving:
                 new = moving[name]
-                if new.dtype is not t.dtype or new.numel() != t.numel() or not new.is_contiguous():
+                if new.dtype is not t.dtype or new.shape != t.shape or not new.is_contiguous():
                     return False
             elif name[0] in ("slot", "part") and leaf.stored(key(*name[1:])) is not t:
                 return False
@@ -127,13 +128,18 @@ class _Layout:
     def place(self, moving: dict[Any, Tensor]) -> None:
         """Put this step's own tensors where they belong."""
         for name, t in moving.items():
-            if self.seen[name] is t:
-                continue
-            self.seen[name] = t
             start = self.names.index((name, 0))
             for i, several in enumerate(self._cut(t, self.pieces)):
                 for part, rows in zip(self.parts, several, strict=True):
                     part[start + i] = rows
+
+    def forget(self, moving: dict[Any, Tensor]) -> None:
+        """Hold on to no gradient: what is kept in its place has no memory."""
+        for name, t in moving.items():
+            self.seen[name] = t.to("meta") if self.seen[name] is t else self.seen[name]
+            start = self.names.index((name, 0))
+            for part in self.parts:
+                part[start : start + self.pieces] = [self.seen[name]] * self.pieces
 
 
 def _moving(stage: Stage, lane: Lane, leaf: Leaf, u: Tensor, given: Pass) -> dict[Any, Tensor]:
