@@ -29,11 +29,16 @@ class Coding:
     shape: tuple[int, ...]
     parts: Parts
     owned: bool = field(default=False, compare=False)
+    leading: int = 0  # axes in front of the parameter's own: of a window
 
     def decode(self, kept: Mapping[str, Tensor], leaf: Leaf) -> Tensor:
         """The slot in the arithmetic's dtype, or the rows of it that live here."""
         cut = not self.owned and leaf.place is not None and leaf.place.cut
-        return self.codec.decode(kept).view(leaf.param.shape if cut else self.shape).to(leaf.dtype)
+        return (
+            self.codec.decode(kept)
+            .view((*self.shape[: self.leading], *leaf.param.shape) if cut else self.shape)
+            .to(leaf.dtype)
+        )
 
     def here(self, leaf: Leaf) -> Parts:
         """What is kept of the part that lives here: whole rows, so that no block is cut."""
@@ -41,8 +46,8 @@ class Coding:
             return {suffix: ((0,), dtype) for suffix, (_, dtype) in self.parts.items()}
         if self.owned or leaf.place is None or not leaf.place.cut:
             return self.parts
-        rows = leaf.param.shape[0]
-        return {suffix: ((rows, *shape[1:]), dtype) for suffix, (shape, dtype) in self.parts.items()}
+        rows, k = leaf.param.shape[0], self.leading
+        return {s: ((*shape[:k], rows, *shape[k + 1 :]), dtype) for s, (shape, dtype) in self.parts.items()}
 
     def allocate(self, leaf: Leaf, value: Tensor) -> dict[str, Tensor]:
         """New parts that hold ``value`` (of the part that lives here), sharded as the parameter is."""
@@ -53,7 +58,8 @@ class Coding:
         made = self.codec.encode(value.to(torch.float32), empty) if value.numel() or not self.owned else empty
         where = None if self.owned else leaf.place
         return {
-            suffix: sharding.wrap(part, where, whole=self.parts[suffix][0]) for suffix, part in made.items()
+            suffix: sharding.wrap(part, where, self.leading, self.parts[suffix][0])
+            for suffix, part in made.items()
         }
 
     def encode(self, value: Tensor, parts: Parts | None = None) -> dict[str, Tensor]:
@@ -85,8 +91,8 @@ def coding(
     if codec is None or slot.shared or slot.kind == "probe" or leaf.param.is_complex() or not leaf.plain:
         return None
     owned = here and name in leaf.owned
-    if here and not owned and leaf.place is not None and (slot.axes != "m n" or not leaf.place.by_rows):
+    if here and not owned and leaf.place is not None and ("m n" not in slot.axes or not leaf.place.by_rows):
         return None
     leading = len(shape) - len(leaf.shape) if "m n" in slot.axes else 0
     parts = codec.parts(shape, slot.kind, 1 + leading)
-    return None if parts is None else Coding(codec, shape, parts, owned)
+    return None if parts is None else Coding(codec, shape, parts, owned, leading)

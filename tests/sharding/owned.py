@@ -184,7 +184,7 @@ def migrated_as_if_whole(rank, world):
 
 def contents(opt):
     return {
-        f"{i}.{k}": whole(v) if isinstance(v, torch.Tensor) else v
+        f"{i}.{k}": whole(v).clone() if isinstance(v, torch.Tensor) else v
         for i, slots in opt.state_dict()["state"].items()
         for k, v in slots.items()
     }

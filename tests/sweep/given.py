@@ -20,7 +20,7 @@ class Square(nn.Module):
         self.first = nn.Linear(SIDE, SIDE, bias=False)
         self.inner = nn.Linear(SIDE, SIDE)
         self.gain = nn.Parameter(torch.ones(5))
-        self.last = nn.Linear(SIDE, SIDE)
+        self.head = nn.Linear(SIDE, SIDE)
 
 
 def model(weights):

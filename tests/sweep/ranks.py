@@ -15,6 +15,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.fsdp import fully_shard
 
+import piste
 from piste import _sharding as sharding
 from sharding.given import whole
 from sharding.owned import saved_on_all_and_loaded_on_fewer
@@ -43,6 +44,8 @@ def whole_is_sharded(name, weights, state, rank, world):
         step(nets[1], theirs, i)
     assert theirs.state_bytes() == theirs.forecast_bytes()
     near = 2.0**-15 if weights == "bf16" else 1e-6
+    if name in STEERED and (weights, state) != ("fp32", "plain"):
+        near = 2.0**-8  # a rounding may change what all are steered by
     here, there = masters(mine), masters(theirs)
     for n, value in here.items():
         off = (there[n] - value).abs() > near * (value.abs() + 1)
@@ -67,11 +70,15 @@ def resumed(name, weights, state, rank, world):
 
 def resharded(name, weights, state, rank, world):
     """Saved on all ranks, loaded on all but one and on one: bitwise what was saved, and the next step the same."""
-    near = 2.0**-8 if weights == "bf16" else 1e-6  # the shown weight is bf16: one rounding apart
+    # the shown weight may be bf16, one rounding apart; or coded numbers steer all others
+    near = 1e-6 if weights == "fp32" and (state == "plain" or name not in STEERED) else 2.0**-8
     saved_on_all_and_loaded_on_fewer(
         name, rank, world, fresh=lambda: model(weights), go=step, near=near, share=0.01 if state == "8bit" else 0.0,
         build=lambda name, net: made(name, net, weights, state, compile=False),
     )  # fmt: skip
+
+
+STEERED = [e.name for e in piste.registry("optimizer") if e.needs]  # by losses and scalar products
 
 
 CASES = {
