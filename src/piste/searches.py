@@ -22,7 +22,12 @@ Tensors = Sequence[Tensor]
 
 
 def _dot(a: Tensors, b: Tensors) -> float:
-    return sum(number((x * y).sum()) for x, y in zip(a, b, strict=True))
+    """In at least float32, whatever the weights: a sum in bf16 has eight bits, and others on every number of ranks."""
+    return sum(number((_wide(x) * _wide(y)).sum()) for x, y in zip(a, b, strict=True))
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 @search
