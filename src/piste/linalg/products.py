@@ -33,7 +33,7 @@ def symmetric(
     ends = _ends(*left.shape[-2:], left.device.type)
     if len(ends) == 1:
         return left @ right if base is None else fma(base, left, right, beta, alpha)
-    made = left.new_empty((*left.shape[:-1], left.shape[-2]))
+    made = left.new_empty(*left.shape[:-1], left.shape[-2])
     for i, j in itertools.pairwise((0, *ends)):
         rows, columns = left[..., i:j, :], right[..., :j]
         strip = rows @ columns if base is None else fma(base[..., i:j, :j], rows, columns, beta, alpha)
