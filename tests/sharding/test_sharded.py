@@ -16,7 +16,14 @@ from sharding.launch import on_ranks
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch was built without torch.distributed")
 FULL = pytest.mark.full
 
-WORLDS = [(3, "sharding.cases", ()), (2, "sharding.cases", (FULL,)), (4, "sharding.planes", (FULL,))]
+WORLDS = [
+    (3, "sharding.cases", ()),
+    (2, "sharding.cases", (FULL,)),
+    (4, "sharding.planes", (FULL,)),
+    (2, "sharding.costs", ()),  # what `piste.cost` plans is what ranks hold and send
+    (3, "sharding.costs", (FULL,)),
+    (4, "sharding.costs_planes", (FULL,)),
+]
 told: dict[tuple[int, str], dict[str, str]] = {}
 
 
