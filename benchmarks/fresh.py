@@ -29,6 +29,7 @@ def start(*arguments: str, threads: int, limit: float = 300) -> dict[str, Any]:
             "TORCHINDUCTOR_CACHE_DIR": cache,
             "TMPDIR": cache,
             "OMP_NUM_THREADS": str(threads),
+            "PYTHONDONTWRITEBYTECODE": "",  # whoever has imported a package once has its bytecode
         }
         command = [sys.executable, "-m", "benchmarks.fresh", *arguments]
         try:

@@ -48,7 +48,6 @@ def elements(rounds: int, say: Say) -> dict[str, Any]:
     """Every rule that sees single elements, over the time that the bytes it must move take at the bandwidth that the
     triad reaches in the same rounds."""
     tensors, runs, moved = Tensors("gpt"), {}, {}
-    whole = [torch.nn.Parameter(torch.empty_like(p, device="meta")) for p in tensors.params]
     for name in element_rules():
         say(f"elements: warming up {name}")
         optimizer = named(f"{name} · piste").make(tensors)
@@ -56,7 +55,7 @@ def elements(rounds: int, say: Say) -> dict[str, Any]:
             tensors.give()
             optimizer.step()
         runs[name] = optimizer.step
-        moved[name] = cost.plan(piste.get(name).target(whole), "dp=1").total.moved
+        moved[name] = cost.plan(optimizer, "dp=1").total.moved
     say(f"elements: {rounds} rounds of {len(runs)} optimizers")
     seconds = in_turns({**runs, "triad": machine.triad()}, rounds, before=tensors.give)
     bounds = {name: [moved[name] / machine.TRIAD * t for t in seconds["triad"]] for name in runs}

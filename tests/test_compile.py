@@ -34,7 +34,7 @@ def test_a_processor_that_promises_too_much_is_probed(monkeypatch):
         return inner(*args, **kwargs)
 
     monkeypatch.setattr(compile_fx, "compile_fx_inner", failing)
-    monkeypatch.setattr("piste._flat._kernels", {})
+    monkeypatch.setattr("piste._kernels._made", {})
     torch.testing.assert_close(lion(True), lion(False), rtol=0, atol=0)
     assert tries == [True, None]
 
@@ -46,7 +46,7 @@ def test_another_failure_of_the_compiler_is_not_hidden(monkeypatch):
         raise RuntimeError("disk full")
 
     monkeypatch.setattr(compile_fx, "compile_fx_inner", failing)
-    monkeypatch.setattr("piste._flat._kernels", {})
+    monkeypatch.setattr("piste._kernels._made", {})
     with pytest.raises(RuntimeError, match="disk full"):
         lion(True)
 
@@ -54,7 +54,7 @@ def test_another_failure_of_the_compiler_is_not_hidden(monkeypatch):
 def test_numbers_that_stand_still_are_prepared_once(monkeypatch):
     """Lion's kernel takes no step count: with a constant rate nothing is made anew, with a moving one it is."""
     kernels = {}
-    monkeypatch.setattr("piste._flat._kernels", kernels)
+    monkeypatch.setattr("piste._kernels._made", kernels)
     lion(True)
     (made,) = kernels.values()
     first = made.kernel.prepare([1.0, 0.9, 0.99, 0.0, 0.1])

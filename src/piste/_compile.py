@@ -99,17 +99,24 @@ class Kernel:
         return Prepared(numbers, self._last[1])
 
     def __call__(self, tensors: Sequence[Tensor], prepared: Prepared) -> list[Tensor]:
+        parts = self.parts(tensors, prepared)
+        if len(parts) == 1:
+            return parts[0]
+        return [
+            torch.cat(several) if several[0].dim() else several[0] for several in zip(*parts, strict=True)
+        ]
+
+    def parts(self, tensors: Sequence[Tensor], prepared: Prepared) -> list[list[Tensor]]:
+        """Results of what fills whole blocks, and of the rest."""
         length = tensors[self._sized].numel()
         rows = length - length % BLOCK
         if not whole(rows):
-            return self._eager(tensors, prepared)
+            return [self._eager(tensors, prepared)]
         cut = tensors if rows == length else [t[:rows] if t.dim() else t for t in tensors]
-        results = self.run(rows, cut, prepared)
-        flat = [r.view(-1) if r.dim() else r for r in results]
+        flat = [r.view(-1) if r.dim() else r for r in self.run(rows, cut, prepared)]
         if rows == length:
-            return flat
-        rest = self._eager([t[rows:] if t.dim() else t for t in tensors], prepared)
-        return [torch.cat([a, b]) if a.dim() else a for a, b in zip(flat, rest, strict=True)]
+            return [flat]
+        return [flat, self._eager([t[rows:] if t.dim() else t for t in tensors], prepared)]
 
     def run(self, length: int, tensors: Sequence[Tensor], prepared: Prepared) -> list[Tensor]:
         """The kernel itself, on contiguous tensors (0-d ones aside) of one :func:`whole` length, of any shape."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 from . import _compile, _torch_kernels
-from ._flat_coded import run_coded
+from ._flat_coded import run_coded, sum_coded
+from ._kernels import Compiled, kernel
 from ._leaf import Leaf
-from ._pass import Pass, cast, finish, numbers, shared_names
-from ._program import Frame, run, sum_key, summed
+from ._packs import packed, unpack
+from ._pass import Pass, cast, finish, shared_names
+from ._program import Frame, run, sum_key
+from ._sums import add_up, complete, count, join
 
 if TYPE_CHECKING:
     from ._plan import Lane, Stage
@@ -34,30 +35,46 @@ def run_flat(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dict
     if work is None:
         work = lane.works[stage.key] = _Work.start(stage, lane, given, sums)
     small, large = _split(stage, leaves, work.compiled)
-    whole = _completed(stage, lane, us, given)
+    sharded = stage.heads and any(leaf.place is not None for leaf in leaves)
+    whole = work.tensor_sums(leaves, us) if sharded else [None] * len(leaves)  # one message for all of them
     out: list[Any] = [None] * len(leaves)
     for pack in small:
         pieces = work.pack([leaves[i] for i in pack], [us[i] for i in pack])
         for i, piece in zip(pack, pieces, strict=True):
             out[i] = piece
     for i in large:
-        out[i] = work.alone(leaves[i], us[i], whole.get(i))
+        out[i] = work.alone(leaves[i], us[i], whole[i])
     for name in work.shared:
         for leaf in leaves[:1] if leaves[0].inplace else leaves:
             leaf.write(name, work.shared_after[name])
     return out
 
 
-def _completed(stage: Stage, lane: Lane, us: list[Tensor], given: Pass) -> dict[int, dict[Any, Any]]:
-    """Sums over sharded tensors, which no rank can make alone: one message for all of them."""
-    first, leaves = stage.steps[0], lane.leaves
-    if not first.tensor_sums or all(leaf.place is None for leaf in leaves):
-        return {}
-    found: dict[int, dict[Any, Any]] = {i: {} for i in range(len(leaves))}
-    for name, rule in first.tensor_sums.items():
-        for i, (number, count) in enumerate(numbers(rule, lane, us, given)):
-            found[i][sum_key(first, name)] = number / count if rule.how == "mean" else number
-    return found
+def tree_sums(head: Stage, lane: Lane, us: list[Tensor], given: Pass) -> list[tuple[Tensor, int]]:
+    """This lane's part of each sum over the tree, and how many numbers it covers."""
+    work = _Work.start(head, lane, given, {})
+    alike: dict[Any, list[int]] = {}  # parameters that are cut up alike are completed together
+    for i, leaf in enumerate(lane.leaves):
+        alike.setdefault(None if leaf.place is None else (leaf.place.mesh, leaf.place.cut), []).append(i)
+    here = []
+    for members in alike.values():
+        leaves = [lane.leaves[i] for i in members]
+        small, large = _split(head, leaves, work.compiled)
+        parts = [work.pack_sums([leaves[i] for i in few], [us[members[i]] for i in few]) for few in small]
+        parts += [work.sums_here(leaves[i], us[members[i]], {}) for i in large]
+        here.append(join(head.rules, parts))
+    whole = complete(head.rules, here, [lane.leaves[members[0]] for members in alike.values()])
+    covered = sum(count(leaf) for leaf in lane.leaves)
+    return [(number, covered) for number in join(head.rules, whole)]
+
+
+class _Seen(NamedTuple):
+    """A tensor as a stage sees it: flat, for the compiler, or as it is."""
+
+    env: dict[str, Any]
+    slots: dict[str, Any]
+    u: Tensor
+    flat: bool
 
 
 @dataclass
@@ -70,6 +87,7 @@ class _Work:
     sums: dict[Any, Any]
     shared: dict[str, Any]
     compiled: bool
+    heads: dict[int, _Work] = field(default_factory=dict)
     prepared: dict[Any, Any] = field(default_factory=dict)
     shared_after: dict[str, Any] = field(default_factory=dict)
     way: _Way | None = None
@@ -80,7 +98,8 @@ class _Work:
         # every parameter starts from the same value of a shared scalar, which is written once, at the end
         shared = {n: first.read(n).clone() for n in shared_names(stage.steps)}
         compiled = _use_compiler(lane, given) and not _undivided(stage, first)
-        return cls(stage, lane, given, sums, shared, compiled)
+        heads = {place: cls.start(head, lane, given, sums) for place, head in stage.heads.items()}
+        return cls(stage, lane, given, sums, shared, compiled, heads)
 
     def apply(
         self, env: dict[str, Any], slots: dict[str, Any], u: Tensor, sums: dict[Any, Any], compiled: bool
@@ -98,23 +117,25 @@ class _Work:
         self.shared_after = {n: frame.slots[n] for n in self.shared}
         return frame, u, compiled
 
+    def _kernel(
+        self, env: dict[str, Any], slots: dict[str, Any], u: Tensor, sums: dict[Any, Any]
+    ) -> tuple[dict[Any, Tensor], Compiled, _compile.Prepared]:
+        """The kernel for these tensors, what it is given, and today's numbers."""
+        tensors: dict[Any, Tensor] = {"u": u} | {k: v for k, v in env.items() if isinstance(v, Tensor)} | sums
+        tensors |= {("slot", k): v for k, v in slots.items() if v is not None}
+        key, made = kernel(self.stage, tensors, list(slots), len(self.lane.numbers))
+        if key not in self.prepared:
+            self.prepared[key] = made.kernel.prepare([float(self.lane.step), *self.lane.numbers])
+        return tensors, made, self.prepared[key]
+
     def _compiled(
         self, env: dict[str, Any], slots: dict[str, Any], u: Tensor, sums: dict[Any, Any]
     ) -> tuple[Frame, Tensor]:
         """As one kernel, which writes the slots and, in the last stage, the parameter itself."""
-        tensors: dict[Any, Tensor] = {"u": u} | {k: v for k, v in env.items() if isinstance(v, Tensor)} | sums
-        tensors |= {("slot", k): v for k, v in slots.items() if v is not None}
-        key = (self.stage.key, u.device, tuple(tensors), tuple((t.dtype, t.dim()) for t in tensors.values()))
-        made = _kernels.get(key)
-        if made is None:
-            made = _kernels[key] = _compile_stage(
-                self.stage, list(tensors), list(tensors.values()), list(slots), len(self.lane.numbers)
-            )
-        if key not in self.prepared:
-            self.prepared[key] = made.kernel.prepare([float(self.lane.step), *self.lane.numbers])
+        tensors, made, prepared = self._kernel(env, slots, u, sums)
         if not made.returned and all(k in ("u", "param", "grad") or isinstance(k, tuple) for k in tensors):
-            self.way = _Way(made.kernel, list(tensors), self.prepared[key], u.dtype, u.device)
-        results = made.kernel(list(tensors.values()), self.prepared[key])
+            self.way = _Way(made.kernel, list(tensors), prepared, u.dtype, u.device)
+        results = made.kernel(list(tensors.values()), prepared)
         frame = Frame(env, slots, set(made.written))
         for name, value in zip(made.returned, results, strict=False):
             frame.write(name, value)
@@ -122,9 +143,9 @@ class _Work:
 
     def pack(self, leaves: list[Leaf], us: list[Tensor]) -> list[Tensor]:
         """Many small tensors as one."""
-        env, slots, u = _packed(self.stage, self.lane, us, leaves, self.given)
+        env, slots, u = packed(self.stage, self.lane, us, leaves, self.given)
         frame, u, _ = self.apply(env, slots, u, self.sums, self.compiled)
-        _unpack(self.stage, leaves, frame, u, list(self.shared))
+        unpack(self.stage, leaves, frame, u, list(self.shared))
         if self.stage.last:
             return us  # nobody reads them
         pieces = u.split([leaf.real(leaf.param).numel() for leaf in leaves])
@@ -132,32 +153,34 @@ class _Work:
 
     def _coded(self, leaf: Leaf) -> bool:
         """Whether the stage meets something of the parameter that is kept in a code."""
-        return bool(leaf.codings) or (leaf.weight is not None and "param" in self.stage.inputs)
+        slots = leaf.codings and any(name in leaf.codings for s in self.stage.steps for name in s.slots)
+        return bool(slots) or (leaf.weight is not None and "param" in self.stage.inputs)
 
-    def alone(self, leaf: Leaf, u: Tensor, own: dict[Any, Any] | None = None) -> Tensor:
-        """One tensor: flat in memory order for the compiler, as it is without. ``own``: sums over it, if it is
-        sharded."""
-        if self._coded(leaf) and self.compiled and not (self.shared or self.sums or own):
-            done = run_coded(self.stage, self.lane, leaf, u, self.given, self.prepared)
-            if done is not None:
-                return done
-        taken = None if self.way is None or self._coded(leaf) else self.way.take(leaf, u, self.given)
-        if taken is not None:
-            return taken
+    def _see(self, leaf: Leaf, u: Tensor) -> _Seen:
         env = self.given.inputs(leaf, self.lane, self.stage.inputs)
         slots = {n: leaf.read(n) for s in self.stage.steps for n in s.slots}
         u = self.given.lift(leaf, u)
-        flat = self.compiled and leaf.dense and leaf.inplace and not self._coded(leaf)
-        if flat:
-            env = {k: leaf.flat(v) if isinstance(v, Tensor) and v.dim() else v for k, v in env.items()}
-            slots = {n: leaf.flat(v) if isinstance(v, Tensor) and v.dim() else v for n, v in slots.items()}
-            u = leaf.flat(u)
-        first = self.stage.steps[0]
+        if not (self.compiled and leaf.dense and leaf.inplace and not self._coded(leaf)):
+            return _Seen(env, slots, u, False)
+        env = {k: leaf.flat(v) if isinstance(v, Tensor) and v.dim() else v for k, v in env.items()}
+        slots = {n: leaf.flat(v) if isinstance(v, Tensor) and v.dim() else v for n, v in slots.items()}
+        return _Seen(env, slots, leaf.flat(u), True)
+
+    def alone(self, leaf: Leaf, u: Tensor, own: dict[Any, Any] | None = None) -> Tensor:
+        """One tensor: flat in memory order for the compiler, as it is without. ``own``: sums over it, if they are
+        known."""
         if own is None:
-            own = {sum_key(first, name): summed(first, name, u, Frame(env, {})) for name in first.tensor_sums}
-        frame, u, written = self.apply(env, slots, u, {**self.sums, **own}, flat)
-        if own or self.shared or self.sums:
-            self.way = None
+            own = self.tensor_sums([leaf], [u])[0] if self.compiled else {}
+        sums, coded = {**self.sums, **own}, self._coded(leaf)
+        if coded and self.compiled and not self.shared:
+            done = run_coded(self.stage, self.lane, leaf, u, self.given, self.prepared, sums)
+            if done is not None:
+                return done
+        taken = None if self.way is None or coded else self.way.take(leaf, u, self.given, sums)
+        if taken is not None:
+            return taken
+        env, slots, u, flat = self._see(leaf, u)
+        frame, u, written = self.apply(env, slots, u, sums, flat)
         u = leaf.unflat(u) if flat else u
         if self.stage.last and not (written and leaf.param.dtype == u.dtype):
             self.given.write_param(leaf, self.lane, u)
@@ -165,6 +188,42 @@ class _Work:
             if name not in self.shared:
                 leaf.write(name, frame.slots[name])
         return u
+
+    # sums over tensors: what the rules of a head come to -------------------------------------------------------
+
+    def tensor_sums(self, leaves: list[Leaf], us: list[Tensor]) -> list[dict[Any, Any]]:
+        """By parameter: every sum over a tensor that the stage asks for."""
+        known: list[dict[Any, Any]] = [{} for _ in leaves]
+        for place, head in self.heads.items():
+            step, rules = self.stage.steps[place], head.stage.rules
+            here = [head.sums_here(*each) for each in zip(leaves, us, known, strict=True)]
+            for leaf, numbers, mine in zip(leaves, complete(rules, here, leaves), known, strict=True):
+                for (name, rule), number in zip(step.tensor_sums.items(), numbers, strict=True):
+                    mine[sum_key(step, name)] = number / count(leaf) if rule.how == "mean" else number
+        return known
+
+    def sums_here(self, leaf: Leaf, u: Tensor, known: dict[Any, Any]) -> list[Tensor]:
+        """A head's sums over the part of a tensor that lives here."""
+        sums = {**self.sums, **known}
+        if self._coded(leaf) and self.compiled and not self.shared:
+            done = sum_coded(self.stage, self.lane, leaf, u, self.given, self.prepared, sums)
+            if done is not None:
+                return done
+        return self._sums(*self._see(leaf, u), sums)
+
+    def pack_sums(self, leaves: list[Leaf], us: list[Tensor]) -> list[Tensor]:
+        """A head's sums over many small tensors."""
+        return self._sums(*packed(self.stage, self.lane, us, leaves, self.given), self.compiled, self.sums)
+
+    def _sums(
+        self, env: dict[str, Any], slots: dict[str, Any], u: Tensor, flat: bool, sums: dict[Any, Any]
+    ) -> list[Tensor]:
+        slots, rules = {**slots, **self.shared}, self.stage.rules
+        if flat:
+            tensors, made, prepared = self._kernel(env, slots, u, sums)
+            return join(rules, made.kernel.parts(list(tensors.values()), prepared))
+        frame = Frame({**env, **sums}, slots)
+        return add_up(rules, run(self.stage.steps, u, frame, cast(self.lane.numbers, u)), frame.env)
 
 
 @dataclass
@@ -178,12 +237,15 @@ class _Way:
     dtype: torch.dtype
     device: torch.device
 
-    def take(self, leaf: Leaf, u: Tensor, given: Pass) -> Tensor | None:
+    def take(self, leaf: Leaf, u: Tensor, given: Pass, sums: dict[Any, Tensor]) -> Tensor | None:
         """Run it if this tensor is laid out alike; the new update, which the last stage leaves as it was."""
         if not (leaf.plain and leaf.inplace and u.device == self.device and _compile.whole(leaf.numel)):
             return None
         tensors: list[Any] = []
         for name in self.names:
+            if name in sums:
+                tensors.append(sums[name])
+                continue
             if name == "u":
                 t = u
             elif name == "param":
@@ -219,7 +281,7 @@ def _undivided(stage: Stage, leaf: Leaf) -> bool:
 
 def _split(stage: Stage, leaves: list[Leaf], compiled: bool) -> tuple[list[list[int]], list[int]]:
     """Indices of the leaves: packs of small ones, and the ones run by themselves."""
-    own = _undivided(stage, leaves[0]) or stage.steps[0].tensor_sums
+    own = _undivided(stage, leaves[0]) or stage.heads
     rings = any(slot.ring for s in stage.steps for slot in s.slots.values())
     if own or rings or not leaves[0].inplace or len(leaves) == 1:
         return [], list(range(len(leaves)))
@@ -244,84 +306,3 @@ def _split(stage: Stage, leaves: list[Leaf], compiled: bool) -> tuple[list[list[
     small = [p for group in packs.values() for p in group]
     large += [p[0] for p in small if len(p) == 1]
     return [p for p in small if len(p) > 1], large
-
-
-def _packed(
-    stage: Stage, lane: Lane, us: list[Tensor], leaves: list[Leaf], given: Pass
-) -> tuple[dict[str, Any], dict[str, Any], Tensor]:
-    """One flat tensor of many: the same element rule, one call."""
-
-    plain = all(leaf.plain for leaf in leaves)
-
-    def cat(tensors: list[Tensor]) -> Tensor:
-        if plain:
-            return _flatten_dense_tensors(tensors)
-        return torch.cat([leaf.flat(t) for leaf, t in zip(leaves, tensors, strict=True)])
-
-    env: dict[str, Any] = {}
-    for name in stage.inputs:
-        one = given.input(name, leaves[0], lane)
-        if isinstance(one, Tensor) and name != "loss":
-            one = cat([one, *(given.input(name, leaf, lane) for leaf in leaves[1:])])
-        env[name] = one
-    names = [n for s in stage.steps for n, slot in s.slots.items() if not slot.shared]
-    slots: dict[str, Any] = {}
-    for name in names:
-        stored = [leaf.read(name) for leaf in leaves]
-        slots[name] = None if stored[0] is None else cat(stored)
-    return env, slots, cat([given.lift(leaf, u) for leaf, u in zip(leaves, us, strict=True)])
-
-
-def _unpack(stage: Stage, leaves: list[Leaf], frame: Frame, u: Tensor, shared: list[str]) -> None:
-    sizes = [leaf.real(leaf.param).numel() for leaf in leaves]
-
-    plain = all(leaf.plain for leaf in leaves)
-
-    def write(whole: Tensor, targets: list[Tensor]) -> None:
-        if plain:
-            torch._foreach_copy_(targets, _unflatten_dense_tensors(whole, targets))
-            return
-        pieces = [leaf.unflat(p) for leaf, p in zip(leaves, whole.split(sizes), strict=True)]
-        torch._foreach_copy_(targets, pieces)
-
-    for name in frame.changed:
-        if name not in shared:
-            write(frame.slots[name], [leaf.stored(name) for leaf in leaves])
-    if stage.last:
-        write(u, [leaf.real(leaf.param.detach()) for leaf in leaves])
-
-
-@dataclass
-class _Compiled:
-    """A kernel of a stage, the slots it writes in place and the shared scalars it returns."""
-
-    kernel: Any = None
-    written: list[str] = field(default_factory=list)
-    returned: list[str] = field(default_factory=list)
-
-
-_kernels: dict[Any, _Compiled] = {}
-
-
-def _compile_stage(
-    stage: Stage, names: list[Any], tensors: list[Tensor], slots: list[str], numbers: int
-) -> _Compiled:
-    made = _Compiled()
-    shared = set(shared_names(stage.steps))
-
-    def pure(args: Sequence[Tensor], values: Sequence[Any]) -> tuple[dict[int, Tensor], list[Tensor]]:
-        given = dict(zip(names, args, strict=True))
-        frame = Frame({**given, "step": values[0]}, {k: given.get(("slot", k)) for k in slots})
-        result = finish(stage, run(stage.steps, given["u"], frame, values[1:]), given)
-        made.written = sorted(frame.changed - shared)
-        made.returned = sorted(frame.changed & shared)
-        writes = {names.index(("slot", k)): frame.slots[k] for k in made.written}
-        results = [frame.slots[k] for k in made.returned]
-        if stage.last:
-            writes[names.index("param")] = result
-        else:
-            results.append(result)
-        return writes, results
-
-    made.kernel = _compile.Kernel("_".join(s.transform.name for s in stage.steps), pure, tensors, numbers + 1)
-    return made

@@ -20,6 +20,7 @@ from ._leaf import Leaf
 from ._pass import Pass, finish
 from ._program import Frame, run
 from ._storage import QUARTERS, Cast, Words
+from ._sums import add_up, join
 
 if TYPE_CHECKING:
     from ._plan import Lane, Stage
@@ -31,10 +32,46 @@ _kernels: dict[Any, _compile.Kernel] = {}
 
 
 def run_coded(
-    stage: Stage, lane: Lane, leaf: Leaf, u: Tensor, given: Pass, prepared: dict[Any, Any]
+    stage: Stage,
+    lane: Lane,
+    leaf: Leaf,
+    u: Tensor,
+    given: Pass,
+    prepared: dict[Any, Any],
+    sums: dict[Any, Tensor],
 ) -> Tensor | None:
     """Run the stage on a parameter of which something is coded; the new update (the last stage writes the parameter
     instead). None: it cannot be one kernel (blocks of several lengths, a layout of its own)."""
+    results = _results(stage, lane, leaf, u, given, prepared, sums)
+    if results is None or not results[0]:
+        return None if results is None else u
+    return torch.cat([torch.cat(pieces, -1) for pieces in results]).view(leaf.param.shape)
+
+
+def sum_coded(
+    head: Stage,
+    lane: Lane,
+    leaf: Leaf,
+    u: Tensor,
+    given: Pass,
+    prepared: dict[Any, Any],
+    sums: dict[Any, Tensor],
+) -> list[Tensor] | None:
+    """As :func:`run_coded`, the sums of a head."""
+    results = _results(head, lane, leaf, u, given, prepared, sums)
+    return None if results is None else join(head.rules, results)
+
+
+def _results(
+    stage: Stage,
+    lane: Lane,
+    leaf: Leaf,
+    u: Tensor,
+    given: Pass,
+    prepared: dict[Any, Any],
+    sums: dict[Any, Tensor],
+) -> list[list[Tensor]] | None:
+    """What the kernel returns, some rows at a time."""
     moving = _moving(stage, lane, leaf, u, given)
     layout = leaf.layouts.get(stage.key)
     if layout is None or not layout.holds(leaf, moving):
@@ -45,28 +82,28 @@ def run_coded(
         leaf.layouts[stage.key] = layout
     layout.place(moving)
     if layout.kernel is None:
-        layout.kernel = _kernel_of(stage, lane, leaf, layout)
+        layout.kernel = _kernel_of(stage, lane, leaf, layout, sums)
     kernel = layout.kernel
     if id(kernel) not in prepared:
         prepared[id(kernel)] = kernel.prepare([float(lane.step), *lane.numbers])
-    ready = prepared[id(kernel)]
-    results = [kernel.run_rows(part[0].shape[0], part, ready) for part in layout.parts]
+    ready, given_sums = prepared[id(kernel)], list(sums.values())
+    results = [kernel.run_rows(part[0].shape[0], [*part, *given_sums], ready) for part in layout.parts]
     layout.forget(moving)
-    if not results[0]:
-        return u
-    return torch.cat([torch.cat(pieces, -1) for pieces in results]).view(leaf.param.shape)
+    return results
 
 
-def _kernel_of(stage: Stage, lane: Lane, leaf: Leaf, layout: _Layout) -> _compile.Kernel:
+def _kernel_of(
+    stage: Stage, lane: Lane, leaf: Leaf, layout: _Layout, sums: dict[Any, Tensor]
+) -> _compile.Kernel:
     codecs = tuple((n, c.codec) for n, c in leaf.codings.items())
-    tensors = layout.parts[0]
-    widths = [(t.shape[1], t.stride(0)) for t in tensors]  # entries in a row, and from one row to the next
-    kinds = tuple(zip(layout.names, [t.dtype for t in tensors], widths, strict=True))
+    tensors, names = [*layout.parts[0], *sums.values()], [*layout.names, *((key, 0) for key in sums)]
+    # entries in a row, and from one row to the next
+    widths = [(t.shape[1], t.stride(0)) if t.dim() else (0, 0) for t in tensors]
+    kinds = tuple(zip(names, [t.dtype for t in tensors], widths, strict=True))
     kind = (stage.key, leaf.param.device, leaf.dtype, kinds, codecs, leaf.weight)
     if kind not in _kernels:
-        name = "_".join(["coded", *(s.transform.name for s in stage.steps)])
-        pure = _Pure(stage, layout, leaf)
-        _kernels[kind] = _compile.Kernel(name, pure, tensors, len(lane.numbers) + 1, widths)
+        pure = _Pure(stage, names, layout.pieces, leaf)
+        _kernels[kind] = _compile.Kernel(f"coded_{stage.name}", pure, tensors, len(lane.numbers) + 1, widths)
     return _kernels[kind]
 
 
@@ -173,9 +210,9 @@ class _Pure:
     """The stage as a pure function of a layout's tensors: every piece of a row by itself, but for what a codec wants to
     know of the whole row."""
 
-    def __init__(self, stage: Stage, layout: _Layout, leaf: Leaf) -> None:
-        self.stage, self.names, self.pieces, self.dtype = stage, layout.names, layout.pieces, leaf.dtype
-        held = {name[1] for name, _ in layout.names if name[0] in ("slot", "part")}
+    def __init__(self, stage: Stage, names: list[Any], pieces: int, leaf: Leaf) -> None:
+        self.stage, self.names, self.pieces, self.dtype = stage, names, pieces, leaf.dtype
+        held = {name[1] for name, _ in names if name[0] in ("slot", "part")}
         self.slots = [n for s in stage.steps for n in s.slots if n in held]
         self.codecs = {n: leaf.codings[n].codec for n in self.slots if n in leaf.codings}
         self.weight = leaf.weight
@@ -185,14 +222,23 @@ class _Pure:
     ) -> tuple[dict[int, Tensor], list[Tensor]]:
         given = dict(zip(self.names, args, strict=True))
         kept = {n: self._read(n, given) for n in self.slots}
+        sums = {name: t for (name, _), t in given.items() if name[0] == "sum"}
         frames, results = [], []
         for i in range(self.pieces):
-            env = {name[0]: t.to(self.dtype) for (name, j), t in given.items() if j == i and len(name) == 1}
+            env: dict[Any, Any] = {
+                name[0]: t.to(self.dtype) for (name, j), t in given.items() if j == i and len(name) == 1
+            }
             if self.weight is not None and "param" in self.stage.inputs:
                 env["param"] = self.weight.decode(_parts(given, ("weight",), i)).to(self.dtype)
-            frame = Frame({**env, "step": values[0]}, {n: pieces[i] for n, pieces in kept.items()})
-            results.append(finish(self.stage, run(self.stage.steps, env["u"], frame, values[1:]), env))
+            frame = Frame({**env, **sums, "step": values[0]}, {n: pieces[i] for n, pieces in kept.items()})
+            result = run(self.stage.steps, env["u"], frame, values[1:])
+            if self.stage.rules:
+                results.append(add_up(self.stage.rules, result, frame.env))
+            else:
+                results.append(finish(self.stage, result, env))
             frames.append(frame)
+        if self.stage.rules:
+            return {}, join(self.stage.rules, results)
         writes: dict[Any, Tensor] = {}
         for n in sorted(frames[0].changed):
             writes |= self._written(n, [frame.slots[n] for frame in frames], given)

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from . import _sharding as sharding
 from ._chain import INPUTS
 from ._leaf import Leaf
 from ._noise import normal, stream
-from ._program import Step, element
-from ._slots import Sum
+from ._program import Step
 from ._storage import uniform_bits
 
 if TYPE_CHECKING:
@@ -73,21 +71,6 @@ class Pass:
         """Random bits by which a weight is rounded up or down in this step."""
         where = sharding.indices(leaf.param, leaf.place)
         return uniform_bits(leaf.param, stream(self.seed, f"{leaf.name} rounded", lane.step), where)
-
-
-def numbers(rule: Sum, lane: Lane, us: Sequence[Tensor], given: Pass) -> list[tuple[Tensor, int]]:
-    """Of each parameter: a sum's element function, added up (or its largest value), and how many elements it covers.
-    What is sharded is completed by one message for all of them."""
-    found, counts, largest = [], [], rule.how == "max"
-    for leaf, u in zip(lane.leaves, us, strict=True):
-        value = element(rule, given.lift(leaf, u), given.inputs(leaf, lane, rule.asks))
-        if largest:
-            found.append(value.amax() if value.numel() else value.new_full((), -torch.inf))
-        else:
-            found.append(value.sum())
-        counts.append(value.numel() if leaf.place is None else leaf.shape.numel())
-    places = [leaf.place for leaf in lane.leaves]
-    return list(zip(sharding.totals(found, places, "max" if largest else "sum"), counts, strict=True))
 
 
 def shared_names(steps: Sequence[Step]) -> list[str]:

@@ -7,10 +7,12 @@ Steps of like kind that follow one another make one stage:
     tree    rules that see everything as one vector
     search  how far to go along the direction of the whole tree
 
-A `tree` sum starts a new stage, before which all parameters have met; a flat stage also starts where a sum over the
-tensor is asked for, which is made before the tensor is cut up. Parameters that share a chain and a step count
-form a *lane*; each lane is a generator that yields when it must meet the others, so lanes of different chains run in
-lock-step where a sum spans them and need not agree anywhere else.
+A `tree` sum starts a new stage, before which all parameters have met. A sum over the tensor does not: what comes before
+it in a flat stage is its *head*, which is run once for the sum alone and again with the stage. That reads slots twice,
+but no update is written to memory and read again, nor kept there until a message has come.
+
+Parameters that share a chain and a step count form a *lane*; each lane is a generator that yields when it must meet the
+others, so lanes of different chains run in lock-step where a sum spans them and need not agree anywhere else.
 """
 
 from __future__ import annotations
@@ -25,11 +27,12 @@ from typing import Any
 from torch import Tensor
 
 from . import _sharding as sharding
-from ._flat import run_flat
+from ._flat import run_flat, tree_sums
 from ._leaf import Leaf
-from ._pass import Pass, numbers
+from ._pass import Pass
 from ._program import Step, build, priming, resolve, sum_key
 from ._sheet import STACK, run_sheet
+from ._slots import Sum
 from ._transform import Chain
 
 
@@ -39,19 +42,42 @@ class Stage:
     kind: str
     last: bool
     key: int  # a number of its own, cheap to hash
+    rules: tuple[Sum, ...] = ()  # of a head: the sums over its result, which is all that is wanted of it
+
+    @property
+    def name(self) -> str:
+        return "_".join([s.transform.name for s in self.steps] + ["sums"] * bool(self.rules))
 
     @functools.cached_property
     def inputs(self) -> set[str]:
         """The inputs it asks for; the last stage writes the parameter."""
-        return {i for s in self.steps for i in s.inputs} | ({"param"} if self.last else set())
+        asked = {a for rule in self.rules for a in rule.asks if a != "u"}
+        return {i for s in self.steps for i in s.inputs} | asked | ({"param"} if self.last else set())
 
     @property
     def sums(self) -> Step | None:
         """The step whose tree sums must be known before the stage runs (always its first)."""
-        return self.steps[0] if self.steps[0].tree_sums else None
+        return self.steps[0] if self.steps and self.steps[0].tree_sums else None
+
+    @functools.cached_property
+    def heads(self) -> dict[int, Stage]:
+        """By the place of a step that asks for sums over the tensor: what comes before it."""
+        if self.kind != "flat" or self.rules:
+            return {}
+        asking = {i: s.tensor_sums for i, s in enumerate(self.steps) if s.tensor_sums}
+        return {i: head(self.steps[:i], tuple(rules.values())) for i, rules in asking.items()}
+
+    @functools.cached_property
+    def of_tree(self) -> Stage:
+        """What makes the sums over the tree."""
+        return head((), tuple(self.steps[0].tree_sums.values()))
 
 
 _count = itertools.count()
+
+
+def head(steps: tuple[Step, ...], rules: tuple[Sum, ...]) -> Stage:
+    return Stage(steps, "flat", False, next(_count), rules)
 
 
 @functools.cache
@@ -63,8 +89,7 @@ def plan(structure: tuple[Any, ...], primes: bool = False) -> tuple[Stage, ...]:
             continue  # it has run already: it gave the gradients
         kind = "search" if step.transform.room == "search" else "tree" if step.scope == "tree" else (
             "sheet" if step.sheet else "flat")  # fmt: skip
-        summing = step.tree_sums or (kind == "flat" and step.tensor_sums)
-        if not cut or cut[-1][0] != kind or kind in ("tree", "search") or summing:
+        if not cut or cut[-1][0] != kind or kind in ("tree", "search") or step.tree_sums:
             cut.append((kind, []))
         cut[-1][1].append(step)
     end = None if primes else len(cut) - 1
@@ -121,8 +146,8 @@ def run_lane(lane: Lane, given: Pass) -> Generator[Meeting, Any, None]:
         stage, first = reach[0], reach[0].steps[0]
         sums: dict[Any, Any] = {}
         if stage.sums is not None:
-            for name in first.tree_sums:
-                partial = _partial(first, name, lane, us, given)
+            partials = tree_sums(stage.of_tree, lane, us, given)
+            for name, partial in zip(first.tree_sums, partials, strict=True):
                 sums[sum_key(first, name)] = yield Meeting(
                     (first.transform, first.prefix, name), first, [partial], lane
                 )
@@ -218,11 +243,3 @@ def _will_come(meeting: Meeting, key: tuple[Any, ...]) -> bool:
                 return True
             seen = seen or k == meeting.key
     return False
-
-
-def _partial(step: Step, name: str, lane: Lane, us: list[Tensor], given: Pass) -> tuple[Tensor, int]:
-    """This lane's part of a tree sum, and how many elements it covers."""
-    rule = step.transform.sums[name]
-    found = numbers(rule, lane, us, given)
-    total = sharding.reduce([n for n, _ in found], "max" if rule.how == "max" else "sum")
-    return total, sum(count for _, count in found)

@@ -15,6 +15,7 @@ from .._storage import plain
 from ._mesh import Mesh, Rank
 from ._owners import deal
 from ._parameters import Parameter, Stage, parameters, state_here, weight_bytes
+from ._work import NOT_TENSORS
 
 if TYPE_CHECKING:
     from .._optimizer import Optimizer
@@ -127,12 +128,16 @@ class Plan:
 
 
 def _numbers(found: Iterable[Parameter]) -> float:
-    """Bytes of the sums over tensors and tree: for each sum of a group one message of all its tensors' numbers, reduced
-    along every axis that cuts them."""
-    sent = 0.0
+    """Bytes of the sums, reduced along every axis that cuts what they go over: of a tensor one number each, of the tree
+    one number for all that is cut alike in a group."""
+    sent, of_tree = 0.0, set()
     for p in found:
-        size = sum(len(stage.work.sums) for stage in p.stages) * p.leaf.dtype.itemsize
-        sent += size * sum(around(getattr(p.cut.mesh, axis)) for axis in p.cut.cut)
+        way = p.leaf.dtype.itemsize * sum(around(getattr(p.cut.mesh, axis)) for axis in p.cut.cut)
+        stages = [stage.work.stage for stage in p.stages]
+        sent += way * sum(len(head.rules) for stage in stages for head in stage.heads.values())
+        if (p.group, p.cut.cut) not in of_tree:
+            of_tree.add((p.group, p.cut.cut))
+            sent += way * sum(len(stage.of_tree.rules) for stage in stages if stage.sums)
     return sent
 
 
@@ -194,19 +199,27 @@ def _tensors(stage: Stage) -> int:
 
 
 def _moved(p: Parameter, stage: Stage, leaf: Any, first: bool, state: Mapping[str, int]) -> float:
-    """Bytes that a stage reads and writes of what it sees of one parameter, each tensor once."""
-    work, wide = stage.work, leaf.numel * leaf.dtype.itemsize
+    """Bytes that a stage reads and writes of what it sees of one parameter, each tensor once; what a head sees is read
+    once more."""
+    work, plain_size, wide = (
+        stage.work,
+        leaf.numel * leaf.param.element_size(),
+        leaf.numel * leaf.dtype.itemsize,
+    )
     weight = weight_bytes(leaf, state)
-    sizes = {"u": leaf.numel * leaf.param.element_size() if first else wide, "param": weight}
+    sizes = {"u": plain_size if first else wide, "param": weight}
 
-    def read(names: Iterable[str]) -> int:
-        return sum(sizes.get(n, leaf.numel * leaf.param.element_size()) for n in names)
+    def read(part: Any, update: bool = True) -> float:
+        seen = {i for i in part.inputs if i not in NOT_TENSORS} | ({"u"} if update else set())
+        seen -= {"grad"} if first and update else set()  # the first update is the gradient
+        slots = {n for step in part.steps for n in step.slots} & work.reads.keys()
+        return sum(sizes.get(i, plain_size) for i in seen) + sum(
+            state.get(n, 0) * work.reads[n] for n in slots
+        )
 
-    inputs = work.inputs - {"grad"} if first else work.inputs  # the first update is the gradient
-    total = read({"u", *inputs}) + sum(read(rule.asks) for rule in work.sums)
-    total += weight if work.stage.last else wide
-    slots = sum(state.get(n, 0) * (work.reads[n] + work.writes.get(n, 0.0)) for n in work.reads)
-    return total + slots
+    heads = sum(read(h, bool(h.steps) or any("u" in rule.asks for rule in h.rules)) for h in work.heads)
+    written = sum(state.get(n, 0) * often for n, often in work.writes.items())
+    return read(work.stage) + heads + written + (weight if work.stage.last else wide)
 
 
 def _gathered(p: Parameter, stage: Stage) -> float:

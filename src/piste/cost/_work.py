@@ -38,13 +38,9 @@ class Work:
         return {i for i in self.stage.inputs if i not in NOT_TENSORS}
 
     @property
-    def sums(self) -> list[Any]:
-        """The sums that are made before the stage: of the tree, and of a tensor that will be cut up."""
-        flat = self.stage.kind == "flat"
-        return [
-            rule for step in self.stage.steps
-            for rule in (*step.tree_sums.values(), *(step.tensor_sums.values() if flat else ()))
-        ]  # fmt: skip
+    def heads(self) -> list[Stage]:
+        """What is run beforehand, for sums over the tree and over a tensor that will be cut up."""
+        return [*([self.stage.of_tree] if self.stage.sums else []), *self.stage.heads.values()]
 
 
 Often = dict[tuple[Any, ...], tuple[int, int, list[Any]]]

@@ -1,0 +1,57 @@
+"""Declared sums over a tensor and over the tree, added up from the parts that live here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import _sharding as sharding
+from ._leaf import Leaf
+from ._program import element
+from ._slots import Sum
+
+
+def add_up(rules: Sequence[Sum], u: Tensor, env: Mapping[Any, Any]) -> list[Tensor]:
+    """Of a part of a tensor: each rule's element function, added up (or its largest value)."""
+    return [_reduced(rule, element(rule, u, env)) for rule in rules]
+
+
+def _reduced(rule: Sum, value: Tensor) -> Tensor:
+    if rule.how != "max":
+        return value.sum()
+    return value.amax() if value.numel() else value.new_full((), -torch.inf)
+
+
+def join(rules: Sequence[Sum], parts: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    """From those of all parts of a tensor."""
+    if len(parts) == 1:
+        return list(parts[0])
+    several = zip(rules, zip(*parts, strict=True), strict=True)
+    return [sharding.reduce(each, "max" if rule.how == "max" else "sum") for rule, each in several]
+
+
+def complete(
+    rules: Sequence[Sum], here: Sequence[Sequence[Tensor]], leaves: Sequence[Leaf]
+) -> list[list[Tensor]]:
+    """By parameter and rule, of whole tensors, from what lives here: one message for the sums of all, and one for the
+    largest values."""
+    found = [list(numbers) for numbers in here]
+    for how in ("sum", "max"):
+        which = [
+            (i, r)
+            for r, rule in enumerate(rules)
+            if (rule.how == "max") == (how == "max")
+            for i in range(len(here))
+        ]
+        parts, places = [here[i][r] for i, r in which], [leaves[i].place for i, _ in which]
+        for (i, r), number in zip(which, sharding.totals(parts, places, how), strict=True):
+            found[i][r] = number
+    return found
+
+
+def count(leaf: Leaf) -> int:
+    """Numbers in the whole parameter."""
+    return leaf.shape.numel() * (2 if leaf.param.is_complex() else 1)
