@@ -22,12 +22,17 @@ Tensors = Sequence[Tensor]
 
 
 def _dot(a: Tensors, b: Tensors) -> float:
-    """In at least float32, whatever the weights: a sum in bf16 has eight bits, and others on every number of ranks."""
-    return sum(number((_wide(x) * _wide(y)).sum()) for x, y in zip(a, b, strict=True))
+    """Products in at least float32, added up in float64 (where the device has it): how a sum is cut over ranks then
+    changes nothing that a decision sees."""
+    return sum(number((_wide(x) * _wide(y)).sum(dtype=_widest(x))) for x, y in zip(a, b, strict=True))
 
 
 def _wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _widest(x: Tensor) -> torch.dtype:
+    return torch.float32 if x.device.type == "mps" else torch.float64
 
 
 @search

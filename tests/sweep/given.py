@@ -40,7 +40,7 @@ def placed(value, p):
 
 def step(net, opt, i):
     """On given gradients. A method that evaluates the loss itself descends a bowl, whose gradient everybody makes of
-    its own part of the weights."""
+    its own part of the weights; the loss is added up in float64, since it is not the closure that is tested."""
 
     def closure():
         loss = 0.0
@@ -49,7 +49,7 @@ def step(net, opt, i):
             steep = placed(torch.rand(p.shape, generator=drawn) + 0.5, p)
             off = p.detach().float() - placed(torch.randn(p.shape, generator=drawn), p)
             p.grad = (steep * off).to(p.dtype)
-            loss = loss + whole((steep * off * off).sum()) / 2
+            loss = loss + whole((steep.double() * off.double() ** 2).sum()) / 2
         return loss
 
     if any(c.needs_closure for c in opt.chains()):
