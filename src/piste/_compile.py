@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from ._trace import hoist, write
+
 PureStage = Callable[[Sequence[Tensor], Sequence[Any]], tuple[dict[int, Tensor], list[Tensor]]]
 BLOCK = (
     16  # flat tensors are [k, BLOCK]: a length known to fill whole vectors leaves no remainder to test for
@@ -53,6 +55,7 @@ class Kernel:
     ) -> None:
         from torch._guards import TracingContext, tracing
         from torch._inductor.decomposition import select_decomp_table
+        from torch._inductor.exc import InductorError
         from torch._subclasses import FakeTensorMode
         from torch.fx.experimental.proxy_tensor import make_fx
         from torch.fx.experimental.symbolic_shapes import ShapeEnv
@@ -66,27 +69,38 @@ class Kernel:
         ]
         k = len(samples)
 
+        places: list[int] = []
+
         def stage(*args: Tensor) -> list[Tensor]:
             writes, results = pure(args[:k], args[k:])
-            for place, value in writes.items():
-                args[place].copy_(value)
-            return results
+            places[:] = writes
+            return [*writes.values(), *results]
 
-        with torch.no_grad():
-            trace = make_fx(stage, decomposition_table=select_decomp_table(), tracing_mode="symbolic")
-            graph = trace(*samples, *values)
+        def compiled(within: bool) -> Any:
+            with torch.no_grad():
+                trace = make_fx(stage, decomposition_table=select_decomp_table(), tracing_mode="symbolic")
+                graph = trace(*samples, *values)
+            late = write(graph, places, within)
+            prologue, body, matter = hoist(graph, k)
+            fakes = [n.meta["val"] for n in body.graph.nodes if n.op == "placeholder"]
+            with body.graph.inserting_before(next(iter(body.graph.nodes))):
+                # given, so that no tensor need be seen as [k, BLOCK]
+                body.graph.placeholder("rows").meta["val"] = rows
+            with tracing(TracingContext(mode)):
+                return late, prologue, matter, _inductor(body, [rows, *fakes], contract)
+
         self._pure = pure
-        self._prologue, body, self._matter = _hoist(graph, k)
         self._last: tuple[list[float], list[Tensor]] = [], []
         self._sized = next(i for i, s in enumerate(samples) if s.dim())
         rows = samples[self._sized].shape[0]
-        fakes = [n.meta["val"] for n in body.graph.nodes if n.op == "placeholder"]
-        with body.graph.inserting_before(next(iter(body.graph.nodes))):
-            body.graph.placeholder("rows").meta["val"] = (
-                rows  # given, so that no tensor need be seen as [k, BLOCK]
-            )
-        with tracing(TracingContext(mode)):
-            made = _inductor(body, [rows, *fakes], contract)
+        try:
+            parts = compiled(within=True)
+        except InductorError as error:
+            # loops that it fuses, and a write by one that it orders after another: torch 2.13 looks for a read there
+            if not isinstance(error.inner_exception, KeyError):
+                raise
+            parts = compiled(within=False)
+        self._late, self._prologue, self._matter, made = parts
         # less what Inductor does around a call for its profiler and its autotuner
         self._run: Any = getattr(made, "current_callable", None) or made
         compiled_graphs.append(name)
@@ -120,11 +134,16 @@ class Kernel:
 
     def run(self, length: int, tensors: Sequence[Tensor], prepared: Prepared) -> list[Tensor]:
         """The kernel itself, on contiguous tensors (0-d ones aside) of one :func:`whole` length, of any shape."""
-        return self._run([length // BLOCK, *tensors, *prepared.derived])
+        return self.run_rows(length // BLOCK, tensors, prepared)
 
     def run_rows(self, rows: int, tensors: Sequence[Tensor], prepared: Prepared) -> list[Tensor]:
         """As :meth:`run`, for tensors of ``widths`` numbers a row."""
-        return self._run([rows, *tensors, *prepared.derived])
+        results = self._run([rows, *tensors, *prepared.derived])
+        if not self._late:
+            return results
+        for place, value in zip(self._late, results, strict=False):
+            tensors[place].copy_(value)
+        return results[len(self._late) :]
 
     def _eager(self, tensors: Sequence[Tensor], prepared: Prepared) -> list[Tensor]:
         writes, results = self._pure(tensors, prepared.numbers)
@@ -178,37 +197,3 @@ def _inductor(body: fx.GraphModule, fakes: list[Any], contract: str) -> Any:
         valid_vec_isa_list.cache_clear()
         with config.patch(quick):
             return compile_fx_inner(body, fakes)
-
-
-def _hoist(graph: fx.GraphModule, tensors: int) -> tuple[fx.GraphModule, fx.GraphModule, list[int]]:
-    """Split a trace, whose first ``tensors`` inputs are tensors and the rest numbers, into (what follows from numbers
-    alone, the rest, the places of the numbers that matter)."""
-    nodes = list(graph.graph.nodes)
-    places = [n for n in nodes if n.op == "placeholder"]
-    scalar = set(places[tensors:])
-    for node in nodes:
-        if (
-            node.op == "call_function"
-            and node.all_input_nodes
-            and all(i in scalar for i in node.all_input_nodes)
-        ):
-            scalar.add(node)
-    crossing = [n for n in nodes if n in scalar and any(u not in scalar for u in n.users)]
-
-    matter = [i for i, place in enumerate(places[tensors:]) if place.users]
-    prologue, copied = fx.Graph(), {}
-    for node in nodes:
-        if node in scalar and (node.op != "placeholder" or node.users):
-            copied[node] = prologue.node_copy(node, copied.__getitem__)
-    prologue.output(tuple(copied[n] for n in crossing))
-
-    body, kept = fx.Graph(), {}
-    for node in places[:tensors]:
-        kept[node] = body.node_copy(node)
-    for i, node in enumerate(crossing):
-        kept[node] = body.placeholder(f"number_{i}")
-        kept[node].meta = dict(node.meta)
-    for node in nodes:
-        if node.op != "placeholder" and node not in scalar:
-            kept[node] = body.node_copy(node, kept.__getitem__)
-    return fx.GraphModule(graph, prologue), fx.GraphModule(graph, body), matter

@@ -32,9 +32,8 @@ class SignedRoot:
         return y * y.abs()
 
     def nearest(self, x: Tensor, inverse: Tensor) -> Tensor:
-        q = ((x.abs() * inverse).sqrt() * 127 + 0.5).to(torch.int32)
-        minus = x.view(torch.int32) >> 31  # all bits or none
-        return ((q ^ minus) - minus) + 127
+        root = (x.abs() * inverse).sqrt()
+        return (torch.where(x < 0, -root, root) * 127 + 127.5).to(torch.int32)
 
 
 @dataclass(frozen=True)

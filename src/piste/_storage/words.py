@@ -51,11 +51,14 @@ class Words:
 
     def read(self, words: Tensor, scale: Tensor) -> list[Tensor]:
         """The quarters of blocks, from words [..., B/4] (int32) and scale [..., 1]."""
+        scale, _ = settled(scale)
         return [self.code.value((words >> shift) & 255) * scale for shift in (0, 8, 16, 24)]
 
     def write(self, quarters: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """(words, scale) of blocks in quarters."""
-        scale, inverse = settled(self.code.largest(quarters))
+        """(words, scale) of blocks in quarters. The scale is the largest entry as it comes, and counts as :meth:`read`
+        says: anything made of it for keeps would be a loop of its own for the compiler, and the caches lost."""
+        scale = self.code.largest(quarters)
+        _, inverse = settled(scale)
         a, b, c, d = (self.code.nearest(x, inverse) for x in quarters)
         return a | (b << 8) | (c << 16) | (d << 24), scale
 
@@ -67,6 +70,7 @@ class Words:
     def encode(self, value: Tensor, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
         x = blocks(value.to(torch.float32), parts["scale"])
         words, scale = self.write(x.chunk(QUARTERS, -1))
+        scale, _ = settled(scale)
         return {"": words.contiguous().view(torch.uint8).view(parts[""].shape), "scale": scale.squeeze(-1)}
 
 
