@@ -29,7 +29,7 @@ def hoist(graph: fx.GraphModule, tensors: int) -> tuple[fx.GraphModule, fx.Graph
     for node in nodes:
         if node in scalar and (node.op != "placeholder" or node.users):
             copied[node] = prologue.node_copy(node, copied.__getitem__)
-    narrow = {n: _single(n, scalar) for n in crossing}
+    narrow = {n: _in_float32(n, scalar) for n in crossing}
     convert = torch.ops.prims.convert_element_type.default
     prologue.output(
         tuple(
@@ -99,7 +99,7 @@ def _merged(graph: fx.GraphModule, scalar: set[fx.Node]) -> list[fx.Node]:
     return list(graph.graph.nodes)
 
 
-def _single(node: fx.Node, scalar: set[fx.Node]) -> bool:
+def _in_float32(node: fx.Node, scalar: set[fx.Node]) -> bool:
     """Whether a number is only used in float32 arithmetic: converted once, it need not be for every vector."""
     used = [u.meta.get("val") for u in node.users if u not in scalar]
     return node.meta["val"].dtype == torch.float64 and all(
