@@ -35,10 +35,17 @@ def symmetric(
     if len(ends) == 1:
         return left @ right if base is None else fma(base, left, right, beta, alpha)
     made = left.new_empty((*left.shape[:-1], left.shape[-2]))
+    # straight into its place, but for autograd and vmap, which have no such form
+    direct = left.ndim == 2 and not torch.is_grad_enabled() and not _batched(left, right, base)
     for i, j in itertools.pairwise((0, *ends)):
-        rows, columns = left[..., i:j, :], right[..., :j]
-        strip = rows @ columns if base is None else fma(base[..., i:j, :j], rows, columns, beta, alpha)
-        made[..., i:j, :j] = strip
+        rows, columns, strip = left[..., i:j, :], right[..., :j], made[..., i:j, :j]
+        part = None if base is None else base[..., i:j, :j]
+        if direct and part is None:
+            torch.mm(rows, columns, out=strip)
+        elif direct:
+            torch.addmm(part, rows, columns, beta=beta, alpha=alpha, out=strip)
+        else:
+            strip.copy_(rows @ columns if part is None else fma(part, rows, columns, beta, alpha))
         made[..., :i, i:j] = strip[..., :i].mT
     return made
 
@@ -58,7 +65,7 @@ def _ends(m: int, k: int, device_type: str) -> tuple[int, ...]:
 
 def fma(base: Tensor, left: Tensor, right: Tensor, beta: float = 1.0, alpha: float = 1.0) -> Tensor:
     """`beta base + alpha left right`, the sum folded into the product's own pass."""
-    if any(torch._C._functorch.is_batchedtensor(t) for t in (base, left, right)):  # type: ignore[attr-defined]
+    if _batched(base, left, right):
         # vmap takes the fused product apart and rounds in between; carried Gram matrices then blow up null
         # directions (a singular value of 189 was seen where the loop gives 1.2), so the sum is made wider
         wide = torch.promote_types(base.dtype, torch.float32)
@@ -67,3 +74,8 @@ def fma(base: Tensor, left: Tensor, right: Tensor, beta: float = 1.0, alpha: flo
         return torch.addmm(base, left, right, beta=beta, alpha=alpha)
     stacks = (t.reshape(-1, *t.shape[-2:]) for t in (base, left, right))
     return torch.baddbmm(*stacks, beta=beta, alpha=alpha).reshape(base.shape)
+
+
+def _batched(*tensors: Tensor | None) -> bool:
+    """Whether vmap looks at one of them."""
+    return any(t is not None and torch._C._functorch.is_batchedtensor(t) for t in tensors)  # type: ignore[attr-defined]
