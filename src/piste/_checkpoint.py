@@ -17,7 +17,8 @@ from . import _sharding as sharding
 from ._coding import Coding, coding, key, keys
 from ._factory import NOTES, Factory
 from ._groups import factory_of
-from ._leaf import RESIDUAL, Leaf, entries, slot_shapes
+from ._leaf import RESIDUAL, Leaf
+from ._state import entries, slot_shapes
 from ._storage import plain
 from ._torch_state import unlike
 from ._transform import Chain, Slot

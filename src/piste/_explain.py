@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ._leaf import forecast
 from ._routing import ROLES, render
+from ._state import forecast
 from ._storage import plain
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from ._chain import Chain
 from ._groups import factory_of
-from ._leaf import Leaf, code
+from ._leaf import Leaf
 from ._offload import Home
 from ._owners import Owners
 from ._routing import matrix_view
+from ._state import code
 from ._storage import weight_codec
 
 

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from . import _sharding as sharding
 from ._coding import key
-from ._leaf import Leaf, blocks, slot_shapes
+from ._leaf import Leaf, blocks
+from ._state import slot_shapes
 from ._transform import Chain
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from typing import Any
 
 from torch import Tensor
 
-from ._leaf import Leaf, make_slot, slot_shapes
+from ._leaf import Leaf
 from ._pass import Pass
 from ._plan import make_lane, run
+from ._state import make_slot, slot_shapes
 from ._transform import Chain
 from ._tree import tree_rule
 

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from .. import _sharding as sharding
-from .._leaf import Leaf, slot_shapes
+from .._leaf import Leaf
 from .._owners import everywhere
 from .._slots import Slot
+from .._state import slot_shapes
 from .._transform import Chain
 
 

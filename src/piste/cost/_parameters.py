@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .._chain import Chain
-from .._leaf import RESIDUAL, Leaf, blocks, code, slot_bytes
+from .._leaf import RESIDUAL, Leaf, blocks
+from .._state import code, slot_bytes
 from ._mesh import Cut, Mesh, Rank
 from ._work import Work, structures, works
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from .._chain import Part
-from .._leaf import Leaf, make_slot, slot_shapes
+from .._leaf import Leaf
 from .._program import Frame, Step, build, resolve, run, sum_key, summed
+from .._state import make_slot, slot_shapes
 from .._transform import Chain, Transform, chain
 from ._verdict import Verdict, differs
 

@@ -40,12 +40,12 @@ def symmetric(
     for i, j in itertools.pairwise((0, *ends)):
         rows, columns, strip = left[..., i:j, :], right[..., :j], made[..., i:j, :j]
         part = None if base is None else base[..., i:j, :j]
-        if direct and part is None:
-            torch.mm(rows, columns, out=strip)
-        elif direct:
-            torch.addmm(part, rows, columns, beta=beta, alpha=alpha, out=strip)
-        else:
+        if not direct:
             strip.copy_(rows @ columns if part is None else fma(part, rows, columns, beta, alpha))
+        elif part is None:
+            torch.mm(rows, columns, out=strip)
+        else:
+            torch.addmm(part, rows, columns, beta=beta, alpha=alpha, out=strip)
         made[..., :i, i:j] = strip[..., :i].mT
     return made
 
