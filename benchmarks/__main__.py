@@ -23,15 +23,36 @@ def main() -> None:
     say = _speaker()
     rounds = 8 if options.quick else 60
     found: dict[str, Any] = {"date": datetime.date.today().isoformat(), "machine": machine.describe()}
+    where = ROOT / "benchmarks" / "results" / f"{found['date']}-{_slug(found['machine'])}.json"
+    who = measure.everyone(options.peers)
+    workloads: dict[str, Callable[[], dict[str, Any]]] = {
+        "gpt": lambda: measure.steps(who["gpt"], "gpt", rounds, say),
+        "tiny": lambda: measure.steps(who["tiny"], "tiny", rounds, say, repeat=10),
+        "hidden": lambda: measure.hidden(who["hidden"], max(3, rounds // 4), say),
+        "block": lambda: measure.intervals(who["block"], max(2, rounds // 12), say),
+    }
+    if options.only:
+        if not where.exists():
+            raise SystemExit(f"--only adds to {where.name}, which is not there: run without it first")
+        found = json.loads(where.read_text())
+        found["steps"].update({name: workloads[name]() for name in options.only})
+    else:
+        found["steps"] = {name: run() for name, run in workloads.items()}
+        _others(found, options, rounds, say)
+    rows = report.requirements(found)
+    print(report.plain(rows))
+    if options.write:
+        where.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        report.write_tables(found, rows, ROOT / "docs" / "benchmarks.md")
+        print(f"wrote {where.relative_to(ROOT)} and docs/benchmarks.md")
+
+
+def _others(
+    found: dict[str, Any], options: argparse.Namespace, rounds: int, say: Callable[[str], None]
+) -> None:
+    """What is not a step of a workload."""
     say("what the machine can do")
     found["yardsticks"] = {"bandwidth": machine.bandwidth()}
-    who = measure.everyone(options.peers)
-    found["steps"] = {
-        "gpt": measure.steps(who["gpt"], "gpt", rounds, say),
-        "tiny": measure.steps(who["tiny"], "tiny", rounds, say, repeat=10),
-        "hidden": measure.hidden(who["hidden"], max(3, rounds // 4), say),
-        "block": measure.intervals(who["block"], max(2, rounds // 12), say),
-    }
     found["elements"] = measure.elements(max(5, rounds // 3), say)
     found["bytes"] = measure.sizes()
     say("a checkpoint")
@@ -43,13 +64,6 @@ def main() -> None:
         "gpt": measure.first_steps(_in_fresh_processes(options), "gpt", times, say),
         "hidden": measure.first_steps(["Muon · piste", "Muon · torch"], "hidden", times, say),
     }
-    rows = report.requirements(found)
-    print(report.plain(rows))
-    if options.write:
-        where = ROOT / "benchmarks" / "results" / f"{found['date']}-{_slug(found['machine'])}.json"
-        where.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-        report.write_tables(found, rows, ROOT / "docs" / "benchmarks.md")
-        print(f"wrote {where.relative_to(ROOT)} and docs/benchmarks.md")
 
 
 def _options() -> argparse.Namespace:
@@ -57,6 +71,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="few rounds: a look, not a measurement")
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="only piste and torch")
     parser.add_argument("--no-write", dest="write", action="store_false", help="print, write nothing")
+    parser.add_argument(
+        "--only", nargs="+", choices=["gpt", "tiny", "hidden", "block"], default=[],
+        help="measure these lists anew and put them into today's results",
+    )  # fmt: skip
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's own choice)")
     return parser.parse_args()
 

@@ -86,7 +86,7 @@ def _steps(
     repeat: int,
     beside: Mapping[str, Callable[[], object]],
 ) -> tuple[dict[str, Any], dict[str, list[float]]]:
-    tensors, runs, failed = Tensors(workload), {}, {}
+    tensors, runs, failed, once = Tensors(workload), {}, {}, {}
     for c in who:
         say(f"{workload}: warming up {c.name}")
         try:
@@ -96,15 +96,20 @@ def _steps(
                 optimizer.step()
                 if perf_counter() - start > PATIENCE / 4:
                     break
-            runs[c.name] = optimizer.step
+            if perf_counter() - start > PATIENCE:  # in one step: not again
+                once[c.name] = [perf_counter() - start]
+            else:
+                runs[c.name] = optimizer.step
         except Exception as error:  # a peer that fails is a result too
             failed[c.name] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
     say(f"{workload}: {rounds} rounds of {len(runs)} optimizers")
     seconds = in_turns({**runs, **beside}, rounds, repeat=repeat, before=tensors.give, patience=PATIENCE)
+    times = {**seconds, **{name: first * rounds for name, first in once.items()}}
     found = {
         **tensors.described,
-        "times": {name: Times.of(seconds[name]).json() for name in runs},
-        "ratios": {name: ratio(seconds[name], seconds[_base(name, seconds)]) for name in runs},
+        "times": {name: Times.of(times[name]).json() for name in [*runs, *once]},
+        "ratios": {name: ratio(times[name], times[_base(name, times)]) for name in [*runs, *once]},
+        "once": list(once),
         "failed": failed,
     }
     return found, seconds
