@@ -88,13 +88,13 @@ def gradient_descent_is_stable_up_to_two_over_the_rate(method: Any, seed: int) -
     tolerance=0.0,
     wrong=told("SGD", momentum=0.9, nesterov=True),
     seeds=3,
-    scale="least squares, 40 rows of 10 numbers, 20 epochs of the rate 0.01, 32 runs",
+    scale="least squares, 40 rows of 10 numbers, 10 epochs of the rate 0.02, 32 runs",
 )
 def reshuffling_ends_nearer_than_drawing_with_replacement(method: Any, seed: int) -> float:
     """At a small constant rate, passing over the rows in a new random order every epoch ends nearer to the minimum than
     drawing rows with replacement.
 
-    The ratio of mean squared distances over the last 10 epochs.
+    The ratio of mean squared distances over the last 5 epochs.
     """
     return _floor(method, seed, True) / _floor(_plain(), seed, False)
 
@@ -105,8 +105,8 @@ def _plain() -> Any:
     return get("SGD", "optimizer").target
 
 
-def _floor(method: Any, seed: int, reshuffled: bool, batch: int = 1, lr: float = 0.01) -> float:
-    """Mean squared distance from the minimum of least squares, 40 rows of 10 numbers, over the last half of 800
+def _floor(method: Any, seed: int, reshuffled: bool, batch: int = 1, lr: float = 0.02) -> float:
+    """Mean squared distance from the minimum of least squares, 40 rows of 10 numbers, over the last half of 400
     steps of 32 runs side by side, which start there."""
     random, runs = torch.Generator().manual_seed(seed), 32
     a = torch.randn(40, 10, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
@@ -114,7 +114,7 @@ def _floor(method: Any, seed: int, reshuffled: bool, batch: int = 1, lr: float =
     best = torch.linalg.lstsq(a, b).solution
     w = torch.nn.Parameter(best.repeat(runs, 1))
     opt, total = method([w], lr=lr), 0.0
-    for epoch in range(20 * batch):
+    for epoch in range(10 * batch):
         if reshuffled:
             rows = torch.stack([torch.randperm(40, generator=random) for _ in range(runs)])
         else:
@@ -124,8 +124,8 @@ def _floor(method: Any, seed: int, reshuffled: bool, batch: int = 1, lr: float =
             off = (x @ w.detach().unsqueeze(-1)).squeeze(-1) - y
             w.grad = (x * off.unsqueeze(-1)).mean(1)
             opt.step()
-            total += float((w.detach() - best).square().sum(1).mean()) if epoch >= 10 * batch else 0.0
-    return total / 400
+            total += float((w.detach() - best).square().sum(1).mean()) if epoch >= 5 * batch else 0.0
+    return total / 200
 
 
 @claim(
@@ -135,13 +135,13 @@ def _floor(method: Any, seed: int, reshuffled: bool, batch: int = 1, lr: float =
     predicts=between(3.0, 5.0),
     tolerance=0.5,
     wrong=scaled("SGD", 1e-12),
-    seeds=4,
-    scale="least squares, 40 rows of 10 numbers, 800 steps of the rate 0.01, 32 runs",
+    seeds=3,
+    scale="least squares, 40 rows of 10 numbers, 400 steps of the rate 0.02, 32 runs",
 )
 def four_times_the_batch_brings_a_quarter_of_the_noise(method: Any, seed: int) -> float:
     """The squared distance at which constant-rate SGD hovers is inversely proportional to the batch.
 
-    The ratio for batches 1 and 4 drawn with replacement, mean over the last 400 steps.
+    The ratio for batches 1 and 4 drawn with replacement, mean over the last 200 steps.
     """
     small, large = (_floor(method, seed, False, batch) for batch in (1, 4))
     return small / large if large > 1e-12 else 1.0
@@ -165,32 +165,6 @@ def lbfgs_solves_rosenbrock_in_few_steps(method: Any, seed: int) -> float:
     p = rosenbrock((-1.2 + 0.1 * math.sin(seed), 1.0 + 0.1 * math.cos(seed)))
     losses = descend(p, method, 200, lr=1.0).losses
     return float(next((t for t, f in enumerate(losses) if f < 1e-8), 200))
-
-
-@claim(
-    "LBFGS",
-    LBFGS,
-    kind="empirical",
-    predicts=at_most(0.25),
-    tolerance=0.0,
-    wrong=told("LBFGS", history_size=1),
-    seeds=3,
-    scale="quadratics of 10 numbers, condition number 10,000",
-)
-def lbfgs_needs_fewer_steps_with_a_longer_memory(method: Any, seed: int) -> float:
-    """With a history of the problem's dimension L-BFGS takes far fewer steps than with a history of one.
-
-    Ratio of steps until the loss has fallen by 1e-8.
-    """
-    p = quadratic([10 ** (-4 * i / 9) for i in range(10)], seed)
-
-    def steps(make: Any, history: int) -> int:
-        losses = descend(p, make, 400, lr=1.0, history_size=history).losses
-        return next((t for t, f in enumerate(losses) if f < 1e-8 * losses[0]), 400)
-
-    from ..._registry import get
-
-    return steps(method, 10) / steps(get("LBFGS", "optimizer").target, 1)
 
 
 @claim(

@@ -46,7 +46,7 @@ def rotation_does_nothing_to_sgd(method: Any, seed: int) -> float:
     predicts=at_least(3.0),
     tolerance=0.0,
     wrong=instead("SGD", momentum=0.9),
-    seeds=5,
+    seeds=4,
     scale="a quadratic of 8 numbers, condition number 3,000, 400 steps, rate 0.1 falling to 0",
 )
 def rotation_slows_adam(method: Any, seed: int) -> float:
