@@ -3,6 +3,7 @@
 #   make race                    train, compare and report      (ARGS="--quick", ARGS="--full --workers 2", …)
 #   make test | lint | docs      what .ci/run runs              (ARGS="-k schedules" narrows the tests)
 #   make test-full               every optimizer on every mesh, too; writes docs/sweep.md (half an hour)
+#   make verify | verify-full    what papers claim, tried: the quick claims; all, each also on a wrong method
 #   make bench                   step times beside torch and its peers
 #   make clean                   remove the environment and what was built
 #
@@ -17,7 +18,7 @@ BIN  := $(VENV)/bin
 # constraints.txt holds torch to one version, so that a later extra can never swap it for another build
 PIP  := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
-.PHONY: race race-quick test test-full lint docs bench clean
+.PHONY: race race-quick test test-full lint docs verify verify-full bench clean
 .NOTPARALLEL:
 
 race: $(VENV)/.race
@@ -41,6 +42,12 @@ docs: $(VENV)/.docs
 	$(BIN)/python docs/_generate.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
 
+verify: $(VENV)/.verify
+	$(BIN)/piste verify $(ARGS)
+
+verify-full: $(VENV)/.verify
+	$(BIN)/piste verify --cost full --sabotage --write $(ARGS)
+
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -49,7 +56,7 @@ clean:
 	find src tests docs examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # One stamp per extra: a target installs what it needs and no more, once, and again when pyproject.toml changes.
-$(VENV)/.race $(VENV)/.test $(VENV)/.dev $(VENV)/.docs $(VENV)/.bench: $(VENV)/.%: $(VENV)/.torch pyproject.toml
+$(VENV)/.race $(VENV)/.test $(VENV)/.dev $(VENV)/.docs $(VENV)/.bench $(VENV)/.verify: $(VENV)/.%: $(VENV)/.torch pyproject.toml
 	@echo "installing piste[$*]"
 	@$(PIP) --quiet --editable '.[$*]'
 	@touch $@

@@ -5,10 +5,14 @@ from its notebook, run anew. mkdocs calls the hooks; ``python docs/_generate.py`
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import piste
+
+sys.path.insert(0, str(Path(__file__).parent))
+import _evidence
 
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- optimizers: made by docs/_generate.py -->", "<!-- end -->"
@@ -87,6 +91,7 @@ def on_files(files: Any, config: Any) -> Any:
 
     tutorial, pictures = tutorial_page()
     made = {"index.md": home_page(), "optimizers.md": optimizers_page(), "tutorial.md": tutorial, **pictures}
+    made |= _evidence.pages()
     for name, content in made.items():
         files.append(File.generated(config, name, content=content))
     return files

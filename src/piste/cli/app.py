@@ -9,6 +9,7 @@ from .explain import explain
 from .listing import list_command
 from .race import race
 from .show import show
+from .verify import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,5 +18,5 @@ def app() -> None:
     """Train neural networks by descent, and find out honestly which optimizer suits a problem."""
 
 
-for _command in (list_command, show, explain, check, race):
+for _command in (list_command, show, explain, check, race, verify):
     app.add_command(_command)

@@ -63,6 +63,7 @@ def show(name: str, kind: str | None, model: Path | None, **asked: Any) -> None:
     if entry.needs:
         console.print(Text(f"Needs: {', '.join(entry.needs)}", "yellow"))
     _details(entry, console)
+    _evidence(entry.name, console)
     if model is not None:
         if entry.kind != "optimizer":
             raise click.UsageError(f"--model is for optimizers; {entry.name} is a {entry.kind}")
@@ -113,6 +114,14 @@ def cuts_of(given: tuple[str, ...]) -> dict[str, int | None]:
             )
         found[pattern] = None if axis == "none" else int(axis)
     return found
+
+
+def _evidence(name: str, console: Console) -> None:
+    """What the committed ledger says of it."""
+    from ..evidence import ledger
+
+    rows = [(r["verdict"], r["name"].replace("_", " "), r["paper"]) for r in ledger.of_method(name)]
+    _table(console, "Evidence (`piste verify` runs it again)", rows)
 
 
 def _details(entry: Any, console: Console) -> None:

@@ -1,0 +1,120 @@
+"""`piste verify`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from .files import explained
+
+if TYPE_CHECKING:
+    from ..evidence import Claim, Finding
+
+COLOURS = {
+    "confirmed": "green", "not confirmed": "magenta", "inconclusive": "yellow", "needs hardware": "dim", "error": "red",
+}  # fmt: skip
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("--cost", type=click.Choice(["quick", "full"]), default="quick", show_default=True,
+              help="quick: claims of at most 3 seconds each; full: all.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of findings and nothing else.")
+@click.option("--write", is_flag=True, help="Put the findings into the ledger.")
+@click.option(
+    "--sabotage", is_flag=True, help="Also run every claim on a wrong method: it must not be confirmed."
+)
+def verify(names: tuple[str, ...], cost: str, as_json: bool, write: bool, sabotage: bool) -> None:
+    """Find out whether methods do what their papers say. NAMES: of methods, claims or papers; none: all of them.
+
+    Exits with 1 if a claim ends in an error, or passes its sabotage test.
+    """
+    from .. import evidence
+    from ..evidence import ledger
+
+    with explained("", (KeyError,)):
+        chosen = evidence.claims(names, cost)
+    if not chosen:
+        raise click.UsageError("only claims of --cost full fit these names")
+    console = Console(stderr=True, quiet=as_json)
+    found = _run(chosen, console)
+    idle = _fooled(chosen, console) if sabotage else []
+    if write:
+        ledger.write(found, known=[c.name for c in evidence.claims()])
+    if as_json:
+        click.echo(json.dumps([f.as_dict() for f in found], indent=2, ensure_ascii=False))
+    else:
+        _table(found, Console())
+    for name in idle:
+        click.echo(
+            f"{name}: a wrong method was not found out. Remedy: a sharper prediction or a worse method",
+            err=True,
+        )
+    sys.exit(1 if idle or any(f.verdict == "error" for f in found) else 0)
+
+
+def _run(chosen: Sequence[Claim], console: Console) -> list[Finding]:
+    from .. import evidence
+
+    with _bar(console, "verifying", len(chosen)) as advance:
+        return evidence.verify(chosen, lambda finding: advance(finding.name))
+
+
+def _fooled(chosen: Sequence[Claim], console: Console) -> list[str]:
+    """The claims that cannot fail."""
+    from .. import evidence
+
+    found = []
+    with _bar(console, "sabotaging", len(chosen)) as advance:
+        for one in chosen:
+            if one.wrong is not None and not evidence.sabotaged(one):
+                found.append(one.name)
+            advance(one.name)
+    return found
+
+
+@contextmanager
+def _bar(console: Console, what: str, total: int) -> Iterator[Callable[[str], None]]:
+    columns = (
+        TextColumn(what),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda name: progress.update(task, advance=1, description=name)
+
+
+def _table(found: Sequence[Finding], console: Console) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("method", "claim", "kind", "predicted", "seen", "verdict"):
+        table.add_column(title, overflow="fold", justify="right" if title == "seen" else "left")
+    for f in found:
+        verdict = Text(f.verdict, COLOURS[f.verdict])
+        table.add_row(f.method, f.name.replace("_", " "), f.kind, f.prediction, _seen(f), verdict)
+    console.print(table)
+    for f in found:
+        if f.note:
+            console.print(Text.assemble((f"{f.name}: ", "bold"), f.note))
+    counts = Counter(f.verdict for f in found)
+    papers = len({f.paper for f in found})
+    said = ", ".join(f"{counts[v]} {v}" for v in COLOURS if counts[v])
+    console.print(f"\n{len(found)} claims of {papers} papers: {said}.")
+
+
+def _seen(f: Finding) -> str:
+    if f.seen is None or f.low is None or f.high is None:
+        return "–"
+    return f"{f.seen:.4g}" + (f" ({f.low:.3g} to {f.high:.3g})" if f.high > f.low else "")

@@ -1,0 +1,12 @@
+"""The claims, by what they speak of."""
+
+from . import adaptive as adaptive
+from . import codes as codes
+from . import constrained as constrained
+from . import descent as descent
+from . import dynamics as dynamics
+from . import geometry as geometry
+from . import identities as identities
+from . import matrices as matrices
+from . import noise as noise
+from . import schedules as schedules

@@ -1,0 +1,67 @@
+"""Regression: least squares and logistic, on random data that can be interpolated or not."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..problem import Problem, problem
+
+
+def _data(rows: int, size: int, seed: int) -> tuple[Tensor, Tensor, torch.Generator]:
+    random = torch.Generator().manual_seed(seed)
+    a = torch.randn(rows, size, generator=random, dtype=torch.float64)
+    return a, torch.randn(size, generator=random, dtype=torch.float64), random
+
+
+@problem
+def least_squares(rows: int = 40, size: int = 10, seed: int = 0, noise: float = 0.0) -> Problem:
+    """f(x) = 1/2n Σ (aᵢᵀx - bᵢ)², b = A x° + noise · N(0, 1); a draw is one row. Without noise every row is met exactly
+    (interpolation). L, μ: eigenvalues of AᵀA/n; the start is 0."""
+    a, truth, random = _data(rows, size, seed)
+    b = a @ truth + noise * torch.randn(rows, generator=random, dtype=torch.float64)
+    best = torch.linalg.lstsq(a, b).solution
+    spectrum = torch.linalg.eigvalsh(a.mT @ a / rows)
+
+    def loss(x: Tensor) -> Tensor:
+        return 0.5 * (a @ x - b).square().mean()
+
+    def draw(x: Tensor, random: torch.Generator) -> Tensor:
+        i = int(torch.randint(rows, (), generator=random))
+        return 0.5 * (a[i] @ x - b[i]).square()
+
+    positive = float(spectrum[spectrum > 1e-10].min())
+    return Problem(
+        "least squares", loss, torch.zeros(size, dtype=torch.float64), float(loss(best)), best, float(spectrum[-1]),
+        max(0.0, float(spectrum[0])), positive, draw=draw, noise="one row at random",
+    )  # fmt: skip
+
+
+@problem
+def logistic(rows: int = 60, size: int = 10, seed: int = 0, weight: float = 0.01) -> Problem:
+    """f(x) = 1/n Σ log(1 + exp(-yᵢ aᵢᵀx)) + λ/2 ‖x‖²; a draw is one row. L = ‖AᵀA‖/4n + λ, μ = λ; the minimum is
+    found by Newton's method to rounding."""
+    a, truth, random = _data(rows, size, seed)
+    flips = torch.rand(rows, generator=random, dtype=torch.float64) < 0.2
+    y = torch.where(flips, -1.0, 1.0) * torch.sign(a @ truth)
+
+    def loss(x: Tensor) -> Tensor:
+        return torch.nn.functional.softplus(-y * (a @ x)).mean() + 0.5 * weight * x.square().sum()
+
+    def draw(x: Tensor, random: torch.Generator) -> Tensor:
+        i = int(torch.randint(rows, (), generator=random))
+        return torch.nn.functional.softplus(-y[i] * (a[i] @ x)) + 0.5 * weight * x.square().sum()
+
+    best = torch.zeros(size, dtype=torch.float64)
+    for _ in range(50):
+        p = torch.sigmoid(-y * (a @ best))
+        gradient = -(a.mT @ (y * p)) / rows + weight * best
+        curvature = a.mT @ (a * (p * (1 - p)).unsqueeze(1)) / rows + weight * torch.eye(
+            size, dtype=torch.float64
+        )
+        best = best - torch.linalg.solve(curvature, gradient)
+    smooth = float(torch.linalg.eigvalsh(a.mT @ a)[-1]) / (4 * rows) + weight
+    return Problem(
+        "logistic regression", loss, torch.zeros(size, dtype=torch.float64), float(loss(best)), best, smooth, weight,
+        weight, draw=draw, noise="one row at random",
+    )  # fmt: skip

@@ -1,0 +1,228 @@
+"""Claims: what may be declared, how verdicts are found, and a sample of those there are."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from piste.evidence import (
+    at_least,
+    at_most,
+    between,
+    check,
+    claim,
+    claims,
+    equal,
+    ledger,
+    problems,
+    sabotaged,
+    verify,
+)
+from piste.evidence.claim import Claim, _claims
+from piste.evidence.problem import Problem
+from piste.evidence.running import run
+from piste.evidence.verdict import interval, judge
+
+
+@pytest.fixture(autouse=True)
+def no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("piste._registry._entries", dict(__import__("piste")._registry._entries))
+    monkeypatch.setattr("piste.evidence.claim._claims", dict(_claims))
+
+
+BELOW_ONE = at_most(1.0)
+
+
+def made(values, predicts=BELOW_ONE, tolerance=0.0, **more) -> Claim:
+    """A claim whose numbers are given, by seed."""
+    values = iter(values)
+
+    @claim(
+        "SGD",
+        "A Paper",
+        kind="theorem",
+        predicts=predicts,
+        tolerance=tolerance,
+        wrong=int,
+        **{"in_mean": True, **more},
+    )
+    def something(method, seed):
+        """It holds."""
+        return next(values)
+
+    return something
+
+
+@pytest.mark.parametrize(
+    ("values", "predicts", "tolerance", "verdict"),
+    [
+        ([0.5, 0.51, 0.49], at_most(1.0), 0.0, "confirmed"),
+        ([1.5, 1.51, 1.49], at_most(1.0), 0.0, "not confirmed"),
+        ([0.8, 1.2, 1.0], at_most(1.0), 0.0, "inconclusive"),
+        ([1.0 + 1e-10], at_most(1.0), 1e-9, "confirmed"),
+        ([1.0 + 1e-10], at_most(1.0), 0.0, "not confirmed"),
+        ([2.0, 2.0], at_least(1.5), 0.0, "confirmed"),
+        ([0.1, 0.1], equal(0.0), 0.2, "confirmed"),
+        ([0.3, 0.3], equal(0.0), 0.2, "not confirmed"),
+        ([0.3, 0.4, 0.35], between(0.0, 1.0), 0.0, "confirmed"),
+        ([math.inf], at_least(0.0), 0.0, "not confirmed"),
+        ([math.nan, 0.0], at_most(1.0), 0.0, "not confirmed"),
+    ],
+)
+def test_the_interval_decides(values, predicts, tolerance, verdict):
+    assert judge(made([], predicts, tolerance), values) == verdict
+
+
+def test_the_interval_is_students():
+    low, mid, high = interval([1.0, 2.0, 3.0, 4.0])
+    half = 5.840909 * math.sqrt(5 / 3) / 2  # t of 3 degrees of freedom at 99.5 %
+    assert (
+        mid == 2.5
+        and math.isclose(high - mid, half, rel_tol=1e-6)
+        and math.isclose(mid - low, half, rel_tol=1e-6)
+    )
+    assert interval([7.0]) == (7.0, 7.0, 7.0)
+
+
+def test_where_every_instance_counts_one_is_enough_to_refute():
+    assert judge(made([], in_mean=False), [0.5, 0.9, 1.0]) == "confirmed"
+    assert judge(made([], in_mean=False), [0.5, 0.9, 1.1]) == "not confirmed"
+
+
+def test_a_verdict_that_other_seeds_do_not_share_is_inconclusive():
+    finding = run(made([0.5, 1.5], seeds=1))
+    assert finding.verdict == "inconclusive" and "two threads" in finding.note
+
+
+def test_settings_are_put_back_and_seeds_are_apart():
+    seen = []
+
+    @claim("SGD", "A Paper", kind="theorem", predicts=at_most(1.0), tolerance=0.0, wrong=int, seeds=2)
+    def looking(method, seed):
+        """It looks around."""
+        seen.append((seed, torch.get_num_threads(), torch.backends.mkldnn.enabled, float(torch.rand(()))))
+        return 0.0
+
+    before, state = torch.get_num_threads(), torch.get_rng_state()
+    assert run(looking).verdict == "confirmed"
+    assert [s[:3] for s in seen] == [(0, 1, True), (1, 1, True), (1000, 2, False), (1001, 2, False)]
+    assert len({s[3] for s in seen}) == 4
+    assert torch.get_num_threads() == before and torch.equal(torch.get_rng_state(), state)
+
+
+def test_what_raises_is_an_error_with_its_message():
+    finding = run(made([]))
+    assert finding.verdict == "error" and "StopIteration" in finding.note and finding.seen is None
+
+
+def test_what_needs_hardware_is_not_run():
+    assert run(made([], hardware="a GPU")).verdict == "needs hardware"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"tolerance": None}, "tolerance"),
+        ({"tolerance": -1.0}, "tolerance"),
+        ({"predicts": between(-math.inf, math.inf)}, "every number"),
+        ({"kind": "rumour"}, "kind"),
+        ({"cost": "dear"}, "cost"),
+        ({"kind": "empirical"}, "scale"),
+        ({"kind": "empirical", "scale": "small", "seeds": 2}, "seeds"),
+        ({"wrong": None}, "wrong"),
+    ],
+)
+def test_a_bad_declaration_is_refused_with_its_name(change, said):
+    good = {"kind": "theorem", "predicts": at_most(1.0), "tolerance": 0.0, "wrong": int}
+    with pytest.raises(ValueError, match=f"'something'.*{said}"):
+
+        @claim("SGD", "A Paper", **{**good, **change})
+        def something(method, seed):
+            """It holds."""
+            return 0.0
+
+
+def test_a_claim_without_a_statement_is_refused():
+    with pytest.raises(ValueError, match="statement"):
+
+        @claim("SGD", "A Paper", kind="theorem", predicts=at_most(1.0), tolerance=0.0, wrong=int)
+        def silent(method, seed):
+            return 0.0
+
+
+def test_claims_are_found_by_name_method_and_paper():
+    (one,) = claims(["lion_enters_its_box_geometrically"])
+    assert one in claims(["lion"]) and one in claims([one.paper])
+    with pytest.raises(KeyError, match="Lion"):
+        claims(["Lyon"])
+    with pytest.raises(KeyError, match="no claims yet"):
+        claims(["AdaMax"])
+
+
+@pytest.mark.parametrize("name", [c.name for c in claims() if c.cost == "quick"][::3])
+def test_a_sample_of_claims_ends_as_the_ledger_says_and_can_fail(name):
+    (one,) = claims([name])
+    (finding,) = verify([one])
+    assert finding.verdict == ledger.read()[name]["verdict"], finding
+    assert sabotaged(one)
+
+
+def test_the_ledger_speaks_of_all_claims_and_of_no_others():
+    assert set(ledger.read()) == set(_claims)
+
+
+PROBLEMS = {
+    "quadratic": lambda: problems.quadratic(),
+    "noisy quadratic": lambda: problems.noisy_quadratic(),
+    "least squares": lambda: problems.least_squares(noise=1.0),
+    "interpolation": lambda: problems.least_squares(),
+    "logistic": lambda: problems.logistic(),
+    "Rosenbrock": lambda: problems.rosenbrock(),
+    "wavy": lambda: problems.wavy(),
+    "absolute": lambda: problems.absolute(),
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_facts_of_problems_hold(name):
+    check(PROBLEMS[name]())
+
+
+START = torch.ones(3, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"minimum": 0.1, "minimizer": torch.zeros(3, dtype=torch.float64)}, "at the minimizer"),
+        ({"minimum": 0.1}, "somewhere"),
+        ({"smoothness": 0.5}, "L is said"),
+        ({"strength": 1.5}, "μ is said"),
+        ({"minimum": 0.0, "pl": 2.0}, "PL"),
+        ({"lipschitz": 0.1}, "gradients"),
+        ({"symmetries": {"a shift": lambda x: x + 1}}, "a shift"),
+        (
+            {"draw": lambda x, random: 0.5 * x.square().sum() + 0.1 + torch.rand((), generator=random) * 0.1},
+            "standard errors",
+        ),
+    ],
+)
+def test_a_problem_whose_facts_are_wrong_is_refused(facts, said):
+    with pytest.raises(ValueError, match=f"'bowl'.*{said}"):
+        check(Problem("bowl", lambda x: 0.5 * x.square().sum(), START, **facts))
+
+
+def test_a_ledger_is_written_whole_and_keeps_what_it_knew(tmp_path):
+    path = tmp_path / "ledger.json"
+    one, other = (run(made([0.5, 0.5], seeds=1)) for _ in range(2))
+    ledger.write([one], path)
+    ledger.write([type(other)(**{**other.as_dict(), "name": "another"})], path)
+    assert set(ledger.read(path)) == {"something", "another"}
+    assert ledger.read(path)["something"]["code"] == ledger.code_hash()
+    ledger.write([], path, known=["another"])
+    assert set(ledger.read(path)) == {"another"}
+    path.write_text("{")
+    with pytest.raises(ValueError, match="not a ledger"):
+        ledger.read(path)
