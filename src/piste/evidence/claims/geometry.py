@@ -33,7 +33,7 @@ def rotation_does_nothing_to_sgd(method: Any, seed: int) -> float:
     assert p.minimizer is not None and q.minimizer is not None
     turn = torch.linalg.eigh(torch.autograd.functional.hessian(q.loss, q.start))[1].flip(-1)
     start = q.minimizer + turn @ (p.start - p.minimizer)
-    hyper = {"lr": 0.5, "momentum": 0.9}
+    hyper: dict[str, Any] = {"lr": 0.5, "momentum": 0.9}
     a = descend(p, method, 100, **hyper).losses
     b = descend(q, method, 100, start=start, **hyper).losses
     return max(abs(x - y) / x for x, y in zip(a, b, strict=True))
