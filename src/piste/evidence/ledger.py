@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import inspect
 import json
 import os
 import platform
@@ -13,20 +14,22 @@ from typing import Any
 
 import torch
 
+from .claim import Claim, claims
 from .verdict import Finding
 
 HERE = Path(__file__).resolve().parent
 PLACE = HERE / "ledger.json"  # part of the package, so that `piste show` can print verdicts anywhere
 
 
-def code_hash(root: Path = HERE.parent) -> str:
-    """Of every source file of piste that a verdict depends on: all but the command line, the race and the cost
-    model."""
+def code_of(claim: Claim) -> str:
+    """A hash of the source that a claim's verdict speaks of: the experiment, the problems and the judging, the method,
+    and all transforms and linear algebra that it may be made of."""
+    own = {Path(inspect.getfile(f)) for f in (claim.experiment, claim.tried) if inspect.getmodule(f) is not None}
+    shared = [HERE / f"{name}.py" for name in ("claim", "methods", "problem", "running", "verdict")]
+    packages = (HERE / "problems", HERE.parent / "transforms", HERE.parent / "linalg")
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        where = path.relative_to(root)
-        if where.parts[0] not in ("cli", "race", "cost", "checkpoint"):
-            digest.update(str(where).encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in sorted({*own, *shared, *(p for folder in packages for p in folder.rglob("*.py"))}):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 
 
@@ -54,9 +57,11 @@ def read(path: Path = PLACE) -> dict[str, dict[str, Any]]:
 def write(findings: Iterable[Finding], path: Path = PLACE, known: Sequence[str] | None = None) -> None:
     """Put findings beside those of earlier runs, each with its date, its code and its machine. ``known``: names of the
     claims there are; rows of others are dropped. The file is replaced as a whole."""
-    stamp = {"date": datetime.date.today().isoformat(), "code": code_hash(), **machine()}
+    stamp = {"date": datetime.date.today().isoformat(), **machine()}
     rows = read(path)
-    rows.update({f.name: {**f.as_dict(), "seconds": round(f.seconds, 2), **stamp} for f in findings})
+    for f in findings:
+        (claim,) = claims([f.name])
+        rows[f.name] = {**f.as_dict(), "seconds": round(f.seconds, 2), "code": code_of(claim), **stamp}
     kept = [row for name, row in sorted(rows.items()) if known is None or name in known]
     text = json.dumps({"findings": kept}, indent=1, ensure_ascii=False) + "\n"
     fresh = path.with_suffix(".new")
