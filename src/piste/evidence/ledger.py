@@ -24,7 +24,9 @@ PLACE = HERE / "ledger.json"  # part of the package, so that `piste show` can pr
 def code_of(claim: Claim) -> str:
     """A hash of the source that a claim's verdict speaks of: the experiment, the problems and the judging, the method,
     and all transforms and linear algebra that it may be made of."""
-    own = {Path(inspect.getfile(f)) for f in (claim.experiment, claim.tried) if inspect.getmodule(f) is not None}
+    own = {
+        Path(inspect.getfile(f)) for f in (claim.experiment, claim.tried) if inspect.getmodule(f) is not None
+    }
     shared = [HERE / f"{name}.py" for name in ("claim", "methods", "problem", "running", "verdict")]
     packages = (HERE / "problems", HERE.parent / "transforms", HERE.parent / "linalg")
     digest = hashlib.sha256()

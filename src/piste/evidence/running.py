@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from .claim import Claim
-from .verdict import CONFIRMED, ERROR, INCONCLUSIVE, NEEDS_HARDWARE, NOT_CONFIRMED, Finding, interval, judge
+from .verdict import ERROR, INCONCLUSIVE, NEEDS_HARDWARE, NOT_CONFIRMED, Finding, interval, judge
 
 OTHER = 1000  # where the second set of seeds starts
 
@@ -67,14 +67,15 @@ def _seeded(claim: Claim, method: Any, seed: int) -> float:
 @contextlib.contextmanager
 def _setting(threads: int, onednn: bool) -> Iterator[None]:
     """Threads, kernels and random numbers, put back afterwards."""
-    before, state = torch.get_num_threads(), torch.get_rng_state()
+    before = torch.get_num_threads(), torch.backends.mkldnn.enabled, torch.get_rng_state()
     torch.set_num_threads(threads)
+    torch.backends.mkldnn.enabled = onednn
     try:
-        with torch.backends.mkldnn.flags(enabled=onednn):
-            yield
+        yield
     finally:
-        torch.set_num_threads(before)
-        torch.set_rng_state(state)
+        torch.set_num_threads(before[0])
+        torch.backends.mkldnn.enabled = before[1]
+        torch.set_rng_state(before[2])
 
 
 def _finding(claim: Claim, values: list[float], verdict: str, start: float, note: str) -> Finding:
@@ -83,6 +84,3 @@ def _finding(claim: Claim, values: list[float], verdict: str, start: float, note
         claim.name, claim.method, claim.paper, claim.kind, claim.statement, str(claim.prediction), claim.tolerance, mid,
         low, high, len(values), time.perf_counter() - start, verdict, claim.scale, note, claim.cost,
     )  # fmt: skip
-
-
-__all__ = ["CONFIRMED", "run", "sabotaged", "verify"]

@@ -14,7 +14,7 @@ def scaled(name: str, times: float) -> Callable[..., Any]:
     def method(params: Any, lr: float, **hyper: Any) -> Any:
         return get(name, "optimizer").target(params, lr=times * lr, **hyper)
 
-    return method
+    return _named(method, name)
 
 
 def instead(name: str, **fixed: Any) -> Callable[..., Any]:
@@ -23,7 +23,7 @@ def instead(name: str, **fixed: Any) -> Callable[..., Any]:
     def method(params: Any, lr: float, **hyper: Any) -> Any:
         return get(name, "optimizer").target(params, lr=lr, **fixed)
 
-    return method
+    return _named(method, name)
 
 
 def told(name: str, **fixed: Any) -> Callable[..., Any]:
@@ -32,4 +32,10 @@ def told(name: str, **fixed: Any) -> Callable[..., Any]:
     def method(params: Any, **hyper: Any) -> Any:
         return get(name, "optimizer").target(params, **{**hyper, **fixed})
 
+    return _named(method, name)
+
+
+def _named(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Called as what it stands for: Muon is handed its matrices with names."""
+    method.__name__ = name
     return method
