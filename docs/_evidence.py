@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import math
 from collections import Counter
@@ -32,7 +33,11 @@ that can fail. `piste verify` runs the quick ones, `piste verify --cost full` al
 
 def pages() -> dict[str, str | bytes]:
     """Page or picture by path."""
-    rows = [row for row in ledger.read().values() if row["name"] in {c.name for c in claims()}]
+    known = {c.name for c in claims()}
+    rows = sorted(
+        (r for r in ledger.read().values() if r["name"] in known),
+        key=lambda r: (r["method"].lower(), r["name"]),
+    )
     if not rows:
         return {"evidence.md": INTRO + "\nThe ledger is empty: `make verify-full` fills it.\n"}
     methods = sorted({row["method"] for row in rows}, key=str.lower)
@@ -65,12 +70,20 @@ def _page(method: str, rows: Sequence[Row]) -> str:
         scale = f"\n\nTried at: {r['scale']}." if r["scale"] else ""
         note = f"\n\n{r['note'].capitalize()}." if r["note"] else ""
         parts.append(
-            f"## {_words(r['name']).capitalize()}\n\n*{r['paper']}* ({r['kind']})\n\n{r['statement']}{scale}{note}\n\n"
+            f"## {_words(r['name']).capitalize()}\n\n*{r['paper']}* ({r['kind']})\n\n{r['statement']}\n\n"
+            f"{_how(r['name'])}{scale}{note}\n\n"
             f"| predicted | tolerance | seen | runs | verdict | when, on what |\n|---|---|---|---|---|---|\n"
             f"| {r['prediction']} | {r['tolerance']:g} | {_seen(r)} | {r['seeds']} | {MARKS[r['verdict']]} | {r['date']}, "
             f"code {r['code']}, torch {r['torch']}, {r['system']}; {r['seconds']:.1f} s |\n"
         )
     return "\n".join(parts)
+
+
+def _how(name: str) -> str:
+    """What is measured: the experiment's docstring behind the statement."""
+    (claim,) = claims([name])
+    _, _, rest = inspect.cleandoc(claim.experiment.__doc__ or "").partition("\n\n")
+    return " ".join(rest.split())
 
 
 def _words(name: str) -> str:
