@@ -193,6 +193,15 @@ def grafted_steps_have_the_length_of_the_other(method: Any, seed: int) -> float:
     return max(abs(x - 1) for x in lengths)
 
 
+def _off_turned(method: Any, seed: int, m: int, n: int, **hyper: Any) -> float:
+    """The largest difference of two runs of 25 steps, on gradients and on U gradient Vᵀ, the latter turned back."""
+    u, v = (torch.linalg.qr(matrix(seed + k, s, s))[0] for k, s in ((31, m), (32, n)))
+    draw, start = noise(seed, m, n), torch.zeros(m, n, dtype=torch.float64)
+    plain = walk(method, start, draw, 25, **hyper)
+    turned = walk(method, start, lambda t, w: u @ draw(t, w) @ v.mT, 25, **hyper)
+    return farthest(plain, [u.mT @ x @ v for x in turned])
+
+
 @claim("SOAP", SOAP, kind="identity", predicts=equal(0.0), tolerance=1e-8, wrong=instead("AdamW"), seeds=2)
 def soap_does_not_see_turned_axes(method: Any, seed: int) -> float:
     """Turning the rows and the columns of all gradients turns SOAP's path with them.
@@ -200,12 +209,7 @@ def soap_does_not_see_turned_axes(method: Any, seed: int) -> float:
     The largest difference of two runs of 25 steps, U gradient Vᵀ against gradient, turned back. 7 × 7: where a
     statistic is singular the basis of its null space is nobody's choice.
     """
-    turns = [torch.linalg.qr(matrix(seed + k, s, s))[0] for k, s in ((31, 7), (32, 7))]
-    draw, start = noise(seed, 7, 7), torch.zeros(7, 7, dtype=torch.float64)
-    hyper = {"lr": 0.01, "weight_decay": 0.0, "eps": 1e-12}
-    plain = walk(method, start, draw, 25, **hyper)
-    turned = walk(method, start, lambda t, w: turns[0] @ draw(t, w) @ turns[1].mT, 25, **hyper)
-    return farthest(plain, [turns[0].mT @ x @ turns[1] for x in turned])
+    return _off_turned(method, seed, 7, 7, lr=0.01, weight_decay=0.0, eps=1e-12)
 
 
 @claim(
@@ -222,11 +226,7 @@ def shampoo_does_not_see_turned_axes(method: Any, seed: int) -> float:
 
     The largest difference of two runs of 25 steps, U gradient Vᵀ against gradient, turned back.
     """
-    turns = [torch.linalg.qr(matrix(seed + k, s, s))[0] for k, s in ((31, 6), (32, 9))]
-    draw, start = noise(seed, 6, 9), torch.zeros(6, 9, dtype=torch.float64)
-    plain = walk(method, start, draw, 25, lr=0.01)
-    turned = walk(method, start, lambda t, w: turns[0] @ draw(t, w) @ turns[1].mT, 25, lr=0.01)
-    return farthest(plain, [turns[0].mT @ x @ turns[1] for x in turned])
+    return _off_turned(method, seed, 6, 9, lr=0.01)
 
 
 @claim(
