@@ -12,9 +12,9 @@ import torch
 from ..claim import at_most, between, claim
 from ..problem import Problem, descend
 from ..problems import least_squares, logistic, quadratic, wavy
+from .papers import HANDBOOK
 from .wrong import scaled, told
 
-HANDBOOK = "Handbook of Convergence Theorems for (Stochastic) Gradient Methods"
 POLYAK = "Some methods of speeding up the convergence of iteration methods"
 NESTEROV = "Introductory Lectures on Convex Optimization: A Basic Course"
 PAINLESS = "Painless Stochastic Gradient: Interpolation, Line-Search, and Convergence Rates"

@@ -15,16 +15,14 @@ from ...transforms.decay import descend
 from ..claim import at_least, between, claim, equal
 from ..methods import of_chain
 from .matrices import matrix
+from .papers import ADAM, FREE
 from .wrong import instead, told
 
-FREE = "The Road Less Scheduled"
 SHAMPOO = "A New Perspective on Shampoo's Preconditioner"
 SAM = "Sharpness-Aware Minimization for Efficiently Improving Generalization"
 CAUTIOUS = "Cautious Optimizers: Improving Training with One Line of Code"
 GRAFTING = "Disentangling Adaptive Gradient Methods from Learning Rates"
 SOAP = "SOAP: Improving and Stabilizing Shampoo using Adam"
-ADAM = "Adam: A Method for Stochastic Optimization"
-MUON = "Muon: An optimizer for hidden layers in neural networks"
 
 
 def walk(

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from ..claim import at_least, between, claim, equal
+from .papers import OLD_NEW
 from .wrong import instead, told
 
-OLD_NEW = "Old Optimizer, New Norm: An Anthology"
 MUON = "Muon: An optimizer for hidden layers in neural networks"
-SHAMPOO = "A New Perspective on Shampoo's Preconditioner"
 
 
 def step_of(method: Any, gradient: Tensor, **hyper: Any) -> Tensor:

@@ -11,11 +11,10 @@ from ..claim import at_most, claim
 from ..problem import Problem, descend
 from ..problems import absolute
 from .descent import square
+from .papers import FREE, HANDBOOK
 from .wrong import scaled
 
 LINEAR = "Optimal Linear Decay Learning Rate Schedules and Further Refinements"
-FREE = "The Road Less Scheduled"
-HANDBOOK = "Handbook of Convergence Theorems for (Stochastic) Gradient Methods"
 
 
 @claim(
