@@ -16,6 +16,7 @@ from piste.evidence import (
     check,
     claim,
     claims,
+    descend,
     equal,
     ledger,
     problems,
@@ -25,6 +26,7 @@ from piste.evidence import (
 from piste.evidence.claim import Claim, _claims
 from piste.evidence.problem import Problem
 from piste.evidence.running import run
+from piste.evidence.tuning import steps_to, tuned
 from piste.evidence.verdict import interval, judge
 
 
@@ -163,7 +165,7 @@ def test_claims_are_found_by_name_method_and_paper():
         claims(["SAMAdamW"])
 
 
-@pytest.mark.parametrize("name", [c.name for c in claims() if c.cost == "quick"][::3])
+@pytest.mark.parametrize("name", [c.name for c in claims() if c.cost == "quick"][::6])
 def test_a_sample_of_claims_ends_as_the_ledger_says_and_can_fail(name):
     (one,) = claims([name])
     (finding,) = verify([one])
@@ -233,3 +235,33 @@ def test_a_ledger_is_written_whole_and_keeps_what_it_knew(tmp_path):
     path.write_text("{")
     with pytest.raises(ValueError, match="not a ledger"):
         ledger.read(path)
+
+
+def test_a_problem_of_several_parameters_is_cut_and_joined():
+    start = torch.arange(8, dtype=torch.float64)
+    p = Problem("net", lambda x: x.square().sum(), start, 0.0, 0 * start, shapes={"w": (2, 3), "b": (2,)})
+    assert {name: part.shape for name, part in p.parts(start).items()} == {"w": (2, 3), "b": (2,)}
+    assert torch.equal(p.whole(p.parts(start)), start)
+    trace = descend(p, piste.SGD, 2, lr=0.25)
+    assert torch.equal(trace.end, start / 4)
+
+
+def test_rates_are_tuned_to_the_inside_of_the_grid():
+    best = tuned(lambda rate: abs(math.log(rate / 0.7)), [0.001, 0.01, 0.1])
+    assert best.rate == pytest.approx(1.0) and len(best.tried) == 5
+    assert tuned(lambda rate: math.nan if rate > 1 else -rate, [0.1, 1.0, 10.0]).rate == 1.0
+    with pytest.raises(ValueError, match="an end of what was tried"):
+        tuned(lambda rate: -rate, [0.1, 1.0, 10.0])
+    with pytest.raises(ValueError, match="inside"):
+        tuned(abs, [0.1, 1.0])
+
+
+def test_steps_are_counted_to_a_target():
+    assert steps_to([3.0, 2.0, 1.0, 2.0], 1.5) == 2.0 and steps_to([3.0], 1.0) == math.inf
+
+
+def test_a_hash_covers_what_a_claim_is_made_of_and_no_more():
+    lion, adam = claims(["lion_enters_its_box_geometrically"])[0], claims(["rotation_slows_adam"])[0]
+    names = {path.name for path in ledger._used(lion.experiment.__module__)}
+    assert {"constrained.py", "wrong.py"} <= names and "geometry.py" not in names
+    assert ledger.code_of(lion) != ledger.code_of(adam)

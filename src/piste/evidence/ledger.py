@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 import inspect
 import json
 import os
 import platform
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,17 +24,38 @@ PLACE = HERE / "ledger.json"  # part of the package, so that `piste show` can pr
 
 
 def code_of(claim: Claim) -> str:
-    """A hash of the source that a claim's verdict speaks of: the experiment, the problems and the judging, the method,
-    and all transforms and linear algebra that it may be made of."""
-    own = {
-        Path(inspect.getfile(f)) for f in (claim.experiment, claim.tried) if inspect.getmodule(f) is not None
-    }
-    shared = [HERE / f"{name}.py" for name in ("claim", "methods", "problem", "running", "verdict")]
-    packages = (HERE / "problems", HERE.parent / "transforms", HERE.parent / "linalg")
+    """A hash of the source that a claim's verdict speaks of: the judging, the modules of the experiment and of the
+    method, and what these import of experiments, problems, methods, transforms and linear algebra. The engine is left
+    out: that it changes no number is for its own tests to show."""
+    judging = [HERE / f"{name}.py" for name in ("claim", "problem", "running", "verdict")]
+    own = [inspect.getmodule(f) for f in (claim.experiment, claim.tried)]
+    used = {path for module in own if module is not None for path in _used(module.__name__)}
     digest = hashlib.sha256()
-    for path in sorted({*own, *shared, *(p for folder in packages for p in folder.rglob("*.py"))}):
+    for path in sorted({*judging, *used}):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
+
+
+SPOKEN_OF = ("evidence", "optimizers", "transforms", "linalg", "searches", "schedules", "_storage")
+
+
+@functools.cache
+def _used(name: str) -> frozenset[Path]:
+    """The files of a module and of all that it imports of ``SPOKEN_OF``, found where names were defined: a package that
+    gathers names for others is not a use of all of them."""
+    todo, seen = [name], set[str]()
+    while todo:
+        name = todo.pop()
+        module = sys.modules.get(name)
+        within = name.split(".")[1:2]
+        if name in seen or module is None or not within or within[0] not in SPOKEN_OF:
+            continue
+        seen.add(name)
+        for thing in vars(module).values():
+            todo.append(
+                thing.__name__ if inspect.ismodule(thing) else getattr(thing, "__module__", None) or ""
+            )
+    return frozenset(Path(str(sys.modules[name].__file__)) for name in seen)
 
 
 def machine() -> dict[str, Any]:

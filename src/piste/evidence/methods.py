@@ -13,12 +13,13 @@ from .._chain import Chain
 
 
 class Stepper:
-    """A chain on a list of parameters, with the little of an optimizer that experiments use."""
+    """A chain on a list of parameters, named or not, with the little of an optimizer that experiments use."""
 
     def __init__(self, make: Callable[..., Chain], params: Any, hyper: dict[str, Any]) -> None:
-        self.param_groups: list[dict[str, Any]] = [{"params": list(params), **hyper}]
+        named = [given if isinstance(given, tuple) else (str(i), given) for i, given in enumerate(params)]
+        self._named: dict[str, Tensor] = dict(named)
+        self.param_groups: list[dict[str, Any]] = [{"params": list(self._named.values()), **hyper}]
         self._make = make
-        self._named = {str(i): p for i, p in enumerate(self.param_groups[0]["params"])}
         self._state = functional.init(self._chain(), self._named)
 
     def _chain(self) -> Chain:

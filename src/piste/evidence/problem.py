@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec
@@ -23,7 +24,7 @@ class Problem:
     ``strength`` μ: f(y) ≥ f(x) + ⟨∇f(x), y - x⟩ + μ/2 ‖y - x‖², with 0 for convex; ``pl`` μ: ‖∇f(x)‖² ≥ 2μ (f(x) -
     inf f); ``lipschitz`` G: ‖∇f(x)‖ ≥ G nowhere within ``radius`` of the start; ``symmetries``: maps that leave f
     as it is. ``draw(x, generator)`` is a random loss at x whose mean is f; ``noise`` says how it is distributed.
-    None: not known.
+    None: not known. ``shapes``: of the parameters that methods see, by name, where x is a flat vector made of several.
     """
 
     name: str
@@ -39,6 +40,18 @@ class Problem:
     symmetries: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
     draw: Callable[[Tensor, torch.Generator], Tensor] | None = None
     noise: str = "none"
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def parts(self, x: Tensor) -> dict[str, Tensor]:
+        """x, cut into its parameters."""
+        if not self.shapes:
+            return {"x": x}
+        cut = x.split([math.prod(shape) for shape in self.shapes.values()])
+        return {name: part.view(shape) for part, (name, shape) in zip(cut, self.shapes.items(), strict=True)}
+
+    def whole(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """The x that is made of these parameters."""
+        return torch.cat([part.flatten() for part in parts.values()]) if self.shapes else parts["x"]
 
     def gap(self, x: Tensor) -> float:
         """f(x) - inf f."""
@@ -201,26 +214,28 @@ def descend(
 ) -> Trace:  # fmt: skip
     """Run an optimizer on a problem. ``batch``: how many draws make each gradient, 0 for the exact one; ``schedule``: a
     factor on the rate of step t = 0, 1, …"""
-    x = torch.nn.Parameter((p.start if start is None else start).detach().clone())
-    opt = method([x], **hyper)
+    first = (p.start if start is None else start).detach().clone()
+    params = {name: torch.nn.Parameter(part.clone()) for name, part in p.parts(first).items()}
+    opt = method(list(params.items()) if p.shapes else list(params.values()), **hyper)
     random = torch.Generator().manual_seed(seed)
 
     def closure() -> Tensor:
         opt.zero_grad()
+        x = p.whole(params)
         drawn = [_drawn(p, x, random) for _ in range(batch)]
         loss = torch.stack(drawn).mean() if drawn else p.loss(x)
         loss.backward()
         return loss.detach()
 
     rates = [group["lr"] for group in opt.param_groups]
-    points, losses = [x.detach().clone()], [float(p.loss(x.detach()))]
+    points, losses = [first], [float(p.loss(first))]
     for t in range(steps):
         if schedule is not None:
             for group, rate in zip(opt.param_groups, rates, strict=True):
                 group["lr"] = rate * schedule(t)
         opt.step(closure)
-        points.append(x.detach().clone())
-        losses.append(float(p.loss(x.detach())))
+        points.append(p.whole(params).detach().clone())
+        losses.append(float(p.loss(points[-1])))
     return Trace(points, losses)
 
 
