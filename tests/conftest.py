@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 import torch
 from hypothesis import settings
+
+from piste import _registry
 
 # derandomized: a failing example fails again; no deadline: the first example also pays for warming up
 settings.register_profile("piste", deadline=None, derandomize=True, max_examples=50)
@@ -16,3 +20,11 @@ torch.set_num_threads(1)  # the tensors of tests are small: a second thread wait
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers or claims is forgotten after it."""
+    claim = importlib.import_module("piste.evidence.claim")  # its package names a function so, too
+    monkeypatch.setattr("piste._registry._entries", dict(_registry._entries))
+    monkeypatch.setattr(claim, "_claims", dict(claim._claims))

@@ -49,3 +49,42 @@ def test_findings_are_written_where_the_ledger_is(monkeypatch, tmp_path):
 def test_show_prints_the_verdicts():
     done = piste("show", "LAMB")
     assert done.exit_code == 0 and "Evidence" in done.output and "lambs step is a share" in done.output
+
+
+OWN = '''
+import torch
+from piste.evidence import Problem, at_most, claim, descend, problem
+
+
+@problem
+def bowl(depth=0.0):
+    """A round bowl."""
+    return Problem("bowl", lambda x: x.square().sum(), torch.ones(2, dtype=torch.float64), depth)
+
+
+def faster(params, lr):
+    return torch.optim.SGD(params, lr=2 * lr)
+
+
+@claim("SGD", "A Paper", kind="theorem", predicts=at_most(0.01), tolerance=0.0, wrong=faster)
+def halves(method, seed):
+    """The bowl is solved by one step of the rate 1/L."""
+    return descend(bowl(), method, 1, lr=0.5).losses[-1]
+'''
+
+
+def test_a_file_of_claims_is_run_and_its_problems_are_checked(tmp_path, no_trace):
+    path = tmp_path / "mine.py"
+    path.write_text(OWN)
+    done = piste("verify", path, "--sabotage")
+    assert done.exit_code == 0 and "1 claims of 1 papers: 1 confirmed." in done.output
+    path.write_text(OWN.replace("depth=0.0", "depth=0.5"))
+    done = piste("verify", path)
+    assert done.exit_code == 1 and "'bowl': the minimum is said to be 0.5, and f is" in done.output
+    path.write_text(OWN.replace(" tolerance=0.0,", ""))
+    done = piste("verify", path)
+    assert done.exit_code == 1 and "'halves': a tolerance is needed" in done.output
+    assert piste("verify", path, "--write").exit_code == 2
+    empty = tmp_path / "empty.py"
+    empty.write_text("")
+    assert "declares no claim" in piste("verify", empty).output

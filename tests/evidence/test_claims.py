@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 
 import pytest
@@ -29,13 +28,7 @@ from piste.evidence.running import run
 from piste.evidence.tuning import steps_to, tuned
 from piste.evidence.verdict import interval, judge
 
-
-@pytest.fixture(autouse=True)
-def no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("piste._registry._entries", dict(piste._registry._entries))
-    monkeypatch.setattr(importlib.import_module("piste.evidence.claim"), "_claims", dict(_claims))
-
-
+pytestmark = pytest.mark.usefixtures("no_trace")
 BELOW_ONE = at_most(1.0)
 
 

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from .files import explained
+from .._registry import registry
+from .files import explained, load_file
 
 if TYPE_CHECKING:
     from ..evidence import Claim, Finding
@@ -35,15 +37,19 @@ COLOURS = {
     "--sabotage", is_flag=True, help="Also run every claim on a wrong method: it must not be confirmed."
 )
 def verify(names: tuple[str, ...], cost: str, as_json: bool, write: bool, sabotage: bool) -> None:
-    """Find out whether methods do what their papers say. NAMES: of methods, claims or papers; none: all of them.
+    """Find out whether methods do what their papers say. NAMES: of methods, claims or papers, or Python files that
+    declare claims of your own; none: all that piste knows.
 
-    Exits with 1 if a claim ends in an error, or passes its sabotage test.
+    Facts of a file's problems are held against numbers first. Exits with 1 if a claim ends in an error, or if its
+    wrong method is not found out.
     """
     from .. import evidence
     from ..evidence import ledger
 
+    if write and any(name.endswith(".py") for name in names):
+        raise click.UsageError("the ledger speaks of piste's own claims: leave out --write, or take --json")
     with explained("", (KeyError,)):
-        chosen = evidence.claims(names, cost)
+        chosen = _chosen(names, cost)
     if not chosen:
         raise click.UsageError("only claims of --cost full fit these names")
     console = Console(stderr=True, quiet=as_json)
@@ -61,6 +67,32 @@ def verify(names: tuple[str, ...], cost: str, as_json: bool, write: bool, sabota
             err=True,
         )
     sys.exit(1 if idle or any(f.verdict == "error" for f in found) else 0)
+
+
+def _chosen(names: Sequence[str], cost: str) -> list[Claim]:
+    from .. import evidence
+
+    named = [evidence.claims((), cost)] if not names else [_named(name, cost) for name in names]
+    return list({claim.name: claim for some in named for claim in some}.values())
+
+
+def _named(name: str, cost: str) -> Sequence[Claim]:
+    """The claims of a name, or of a Python file, whose problems are looked at first."""
+    from .. import evidence
+
+    if not name.endswith(".py"):
+        return evidence.claims([name], cost)
+    module = load_file(Path(name))
+    for entry in registry("problem"):
+        if entry.module == module.__name__:
+            with explained(name):
+                evidence.check(entry.target())
+    own = [c for c in evidence.claims((), cost) if c.experiment.__module__ == module.__name__]
+    if not own:
+        raise click.ClickException(
+            f"{name} declares no claim of --cost {cost}: use @piste.evidence.claim(...)"
+        )
+    return own
 
 
 def _run(chosen: Sequence[Claim], console: Console) -> list[Finding]:

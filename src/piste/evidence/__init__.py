@@ -25,10 +25,10 @@ from .claim import between as between
 from .claim import claim as claim
 from .claim import claims as claims
 from .claim import equal as equal
+from .facts import check as check
 from .ledger import of_method as of_method
 from .problem import Problem as Problem
 from .problem import Trace as Trace
-from .problem import check as check
 from .problem import descend as descend
 from .problem import problem as problem
 from .running import sabotaged as sabotaged

@@ -27,7 +27,7 @@ def code_of(claim: Claim) -> str:
     """A hash of the source that a claim's verdict speaks of: the judging, the modules of the experiment and of the
     method, and what these import of experiments, problems, methods, transforms and linear algebra. The engine is left
     out: that it changes no number is for its own tests to show."""
-    judging = [HERE / f"{name}.py" for name in ("claim", "problem", "running", "verdict")]
+    judging = [HERE / f"{name}.py" for name in ("claim", "facts", "problem", "running", "verdict")]
     own = [inspect.getmodule(f) for f in (claim.experiment, claim.tried)]
     used = {path for module in own if module is not None for path in _used(module.__name__)}
     digest = hashlib.sha256()
