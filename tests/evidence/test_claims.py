@@ -258,3 +258,12 @@ def test_a_hash_covers_what_a_claim_is_made_of_and_no_more():
     names = {path.name for path in ledger._used(lion.experiment.__module__)}
     assert {"constrained.py", "wrong.py"} <= names and "geometry.py" not in names
     assert ledger.code_of(lion) != ledger.code_of(adam)
+
+
+def test_processes_find_what_one_finds():
+    rows = sorted(ledger.read().values(), key=lambda row: row["seconds"])
+    some, told = claims([row["name"] for row in rows[:8]]), []
+    apart = verify(some, told.append, workers=2)
+    for one, other in zip(verify(some), apart, strict=True):
+        assert (one.name, one.seen, one.verdict) == (other.name, other.seen, other.verdict)
+    assert sorted(told) == sorted(c.name for c in some)

@@ -36,13 +36,20 @@ COLOURS = {
 @click.option(
     "--sabotage", is_flag=True, help="Also run every claim on a wrong method: it must not be confirmed."
 )
-def verify(names: tuple[str, ...], cost: str, as_json: bool, write: bool, sabotage: bool) -> None:
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Processes.  [default: as many as torch has threads]"
+)
+def verify(
+    names: tuple[str, ...], cost: str, as_json: bool, write: bool, sabotage: bool, workers: int | None
+) -> None:
     """Find out whether methods do what their papers say. NAMES: of methods, claims or papers, or Python files that
     declare claims of your own; none: all that piste knows.
 
     Facts of a file's problems are held against numbers first. Exits with 1 if a claim ends in an error, or if its
     wrong method is not found out.
     """
+    import torch
+
     from .. import evidence
     from ..evidence import ledger
 
@@ -53,8 +60,14 @@ def verify(names: tuple[str, ...], cost: str, as_json: bool, write: bool, sabota
     if not chosen:
         raise click.UsageError("only claims of --cost full fit these names")
     console = Console(stderr=True, quiet=as_json)
-    found = _run(chosen, console)
-    idle = _fooled(chosen, console) if sabotage else []
+    workers = workers or torch.get_num_threads()
+    shared = {"workers": workers, "files": [name for name in names if name.endswith(".py")]}
+    with _bar(console, "verifying", len(chosen)) as advance:
+        found = evidence.verify(chosen, advance, **shared)
+    idle = []
+    if sabotage:
+        with _bar(console, "sabotaging", len(chosen)) as advance:
+            idle = evidence.fooled(chosen, advance, **shared)
     if write:
         ledger.write(found, known=[c.name for c in evidence.claims()])
     if as_json:
@@ -93,26 +106,6 @@ def _named(name: str, cost: str) -> Sequence[Claim]:
             f"{name} declares no claim of --cost {cost}: use @piste.evidence.claim(...)"
         )
     return own
-
-
-def _run(chosen: Sequence[Claim], console: Console) -> list[Finding]:
-    from .. import evidence
-
-    with _bar(console, "verifying", len(chosen)) as advance:
-        return evidence.verify(chosen, lambda finding: advance(finding.name))
-
-
-def _fooled(chosen: Sequence[Claim], console: Console) -> list[str]:
-    """The claims that cannot fail."""
-    from .. import evidence
-
-    found = []
-    with _bar(console, "sabotaging", len(chosen)) as advance:
-        for one in chosen:
-            if one.wrong is not None and not evidence.sabotaged(one):
-                found.append(one.name)
-            advance(one.name)
-    return found
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from .problem import Problem as Problem
 from .problem import Trace as Trace
 from .problem import descend as descend
 from .problem import problem as problem
+from .running import fooled as fooled
 from .running import sabotaged as sabotaged
 from .running import verify as verify
 from .verdict import Finding as Finding

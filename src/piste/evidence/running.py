@@ -3,25 +3,76 @@
 from __future__ import annotations
 
 import contextlib
+import runpy
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
 from .claim import Claim
+from .claim import claims as declared
 from .verdict import ERROR, INCONCLUSIVE, NEEDS_HARDWARE, NOT_CONFIRMED, Finding, interval, judge
 
+T = TypeVar("T")
+Tell = Callable[[str], None]
+FEW = 8  # claims, for which another process does not pay
 OTHER = 1000  # where the second set of seeds starts
 
 
-def verify(claims: Sequence[Claim], tell: Callable[[Finding], None] = lambda finding: None) -> list[Finding]:
-    """Run claims one after another; ``tell`` hears of each as it ends."""
-    found = []
-    for one in claims:
-        found.append(run(one))
-        tell(found[-1])
-    return found
+def verify(
+    claims: Sequence[Claim], tell: Tell = lambda name: None, workers: int = 1, files: Sequence[str] = ()
+) -> list[Finding]:  # fmt: skip
+    """Run claims; ``tell`` hears the name of each as it ends. ``workers``: processes, which know the claims that piste
+    comes with and those that the Python ``files`` declare."""
+    return _each(run, claims, tell, workers, files)
+
+
+def fooled(
+    claims: Sequence[Claim], tell: Tell = lambda name: None, workers: int = 1, files: Sequence[str] = ()
+) -> list[str]:  # fmt: skip
+    """The claims that cannot fail, by the wrong method that each brings; see :func:`verify`."""
+    brought = [one for one in claims if one.wrong is not None]
+    caught = _each(sabotaged, brought, tell, workers, files)
+    return [one.name for one, yes in zip(brought, caught, strict=True) if not yes]
+
+
+def _each(
+    what: Callable[[Claim], T], claims: Sequence[Claim], tell: Tell, workers: int, files: Sequence[str]
+) -> list[T]:  # fmt: skip
+    workers = min(workers, 1 + len(claims) // FEW)  # a process takes seconds to start
+    if workers == 1:
+        return [_told(what(one), one, tell) for one in claims]
+    with ProcessPoolExecutor(workers, get_context("spawn"), _learn, (tuple(files),)) as pool:
+        jobs = {pool.submit(_by_name, what, one.name): one for one in claims}
+        try:
+            done = {jobs[job].name: _told(job.result(), jobs[job], tell) for job in as_completed(jobs)}
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [done[one.name] for one in claims]
+
+
+def _told(result: T, one: Claim, tell: Tell) -> T:
+    tell(one.name)
+    return result
+
+
+def _learn(files: tuple[str, ...]) -> None:
+    """In a new process: run the files that declare claims."""
+    from .. import evidence as evidence
+
+    for path in files:
+        sys.path.insert(0, str(Path(path).resolve().parent))
+        runpy.run_path(path)
+
+
+def _by_name(what: Callable[[Claim], T], name: str) -> T:
+    return what(declared([name])[0])
 
 
 def run(claim: Claim) -> Finding:
