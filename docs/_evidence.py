@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from piste.evidence import claims, ledger
+from piste.evidence.untried import UNTRIED
 
 Row = Mapping[str, Any]
 MARKS = {
@@ -49,6 +50,13 @@ def pages() -> dict[str, str | bytes]:
     return made
 
 
+def link(method: str) -> str:
+    """A cell of the table of methods: how many claims ended how, and where to read on."""
+    counts = Counter(MARKS[row["verdict"]][0] for row in ledger.of_method(method))
+    said = " ".join(f"{counts[mark]} {mark}" for mark in "✓✗≈" if counts[mark])
+    return f"[{said}](evidence/{method}.md)" if said else "–"
+
+
 def _all(rows: Sequence[Row]) -> str:
     counts, kinds = Counter(r["verdict"] for r in rows), Counter(r["kind"] for r in rows)
     said = ", ".join(f"{counts[v]} {v}" for v in MARKS if counts[v])
@@ -61,7 +69,12 @@ def _all(rows: Sequence[Row]) -> str:
             f"| [{r['method']}](evidence/{r['method']}.md) | {_words(r['name'])} | {r['kind']} | {r['prediction']} | "
             f"{_seen(r)} | {MARKS[r['verdict']]} |"
         )
-    return INTRO + head + "\n".join(lines) + "\n"
+    return INTRO + head + "\n".join([*lines, *_untried()]) + "\n"
+
+
+def _untried() -> list[str]:
+    said = [f"- *{u.paper}*: {u.statement} **Why not:** {u.reason}" for u in UNTRIED]
+    return ["\n## Not tried, and why\n", *said]
 
 
 def _page(method: str, rows: Sequence[Row]) -> str:

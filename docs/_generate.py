@@ -24,6 +24,12 @@ KINDS = {
     "view": "Which weights to look at, with `opt.averaged(model)`.",
     "schedule": "Pure functions of the step, for any number that moves.",
     "task": "What `piste race` trains.",
+    "problem": "What claims are tried on, with all that is known of it: `piste.evidence.problems`.",
+}
+COLUMNS = {
+    "optimizer": ("paper", "needs", "evidence"),
+    "transform": ("what it does", "paper", "evidence"),
+    "problem": ("what it does",),
 }
 
 
@@ -39,6 +45,7 @@ def table(kind: str, columns: tuple[str, ...]) -> str:
             "what it does": entry.summary,
             "paper": "; ".join(entry.paper) or "–",
             "needs": ", ".join(entry.needs) or "–",
+            "evidence": _evidence.link(entry.name),
         }
         rows.append("| " + " | ".join([f"`{entry.name}`", *(_cell(cells[c]) for c in columns)]) + " |")
     return "\n".join(rows)
@@ -49,7 +56,7 @@ def optimizers_page() -> str:
     parts = ["# Everything there is\n\nMade from the registry, which `piste list` prints as well."]
     for kind, text in KINDS.items():
         if piste.registry(kind):
-            columns = ("paper", "needs") if kind == "optimizer" else ("what it does", "paper")
+            columns = COLUMNS.get(kind, ("what it does", "paper"))
             parts.append(
                 f"## {kind.capitalize()}s\n\n{text}\n\n{table(kind, columns)}".replace("searchs", "searches")
             )
