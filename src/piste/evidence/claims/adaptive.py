@@ -10,12 +10,11 @@ from torch import Tensor
 
 from ..claim import at_least, at_most, claim, equal
 from ..problems import least_squares
-from .papers import ADAM, OLD_NEW
+from .papers import ADAM, LAMB, OLD_NEW
 from .wrong import instead, scaled, told
 
 BEYOND = "On the Convergence of Adam and Beyond"
 ADAGRAD = "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization"
-LAMB = "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes"
 
 
 def stream(method: Any, **hyper: Any) -> float:

@@ -15,14 +15,12 @@ from ...transforms.decay import descend
 from ..claim import at_least, between, claim, equal
 from ..methods import of_chain
 from .matrices import matrix
-from .papers import ADAM, FREE
+from .papers import ADAM, FREE, SAM, SHAMPOO, SOAP
 from .wrong import instead, told
 
-SHAMPOO = "A New Perspective on Shampoo's Preconditioner"
-SAM = "Sharpness-Aware Minimization for Efficiently Improving Generalization"
+PERSPECTIVE = "A New Perspective on Shampoo's Preconditioner"
 CAUTIOUS = "Cautious Optimizers: Improving Training with One Line of Code"
 GRAFTING = "Disentangling Adaptive Gradient Methods from Learning Rates"
-SOAP = "SOAP: Improving and Stabilizing Shampoo using Adam"
 
 
 def walk(
@@ -77,7 +75,13 @@ def schedule_free_averages_its_own_base_points(method: Any, seed: int) -> float:
 
 
 @claim(
-    "Shampoo", SHAMPOO, kind="identity", predicts=equal(0.0), tolerance=1e-10, wrong=instead("SGD"), seeds=2
+    "Shampoo",
+    PERSPECTIVE,
+    kind="identity",
+    predicts=equal(0.0),
+    tolerance=1e-10,
+    wrong=instead("SGD"),
+    seeds=2,
 )
 def shampoos_factor_is_one_step_of_power_iteration(method: Any, seed: int) -> float:
     """Shampoo's L = Σ GGᵀ is, up to scale, one step of power iteration from the identity towards the best Kronecker
@@ -212,7 +216,7 @@ def soap_does_not_see_turned_axes(method: Any, seed: int) -> float:
 
 @claim(
     "Shampoo",
-    "Shampoo: Preconditioned Stochastic Tensor Optimization",
+    SHAMPOO,
     kind="identity",
     predicts=equal(0.0),
     tolerance=1e-8,

@@ -8,10 +8,8 @@ import torch
 from torch import Tensor
 
 from ..claim import at_least, between, claim, equal
-from .papers import OLD_NEW
+from .papers import MUON, OLD_NEW
 from .wrong import instead, told
-
-MUON = "Muon: An optimizer for hidden layers in neural networks"
 
 
 def step_of(method: Any, gradient: Tensor, **hyper: Any) -> Tensor:
