@@ -7,6 +7,7 @@ from . import descent as descent
 from . import dynamics as dynamics
 from . import elementwise as elementwise
 from . import geometry as geometry
+from . import horizons as horizons
 from . import identities as identities
 from . import kronecker as kronecker
 from . import matrices as matrices

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from ..claim import at_least, at_most, claim, equal
 from ..problems import least_squares
-from .papers import ADAM, LAMB, OLD_NEW
+from .papers import ADAGRAD, ADAM, LAMB, OLD_NEW
 from .wrong import instead, scaled, told
 
 BEYOND = "On the Convergence of Adam and Beyond"
-ADAGRAD = "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization"
 
 
 def stream(method: Any, **hyper: Any) -> float:

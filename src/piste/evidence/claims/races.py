@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,19 +14,19 @@ from ..._registry import get
 from ..claim import at_most, claim
 from ..tuning import tuned
 from .papers import MUON, SHAMPOO, SOAP
-from .wrong import instead, told
+from .wrong import instead, scaled
 
 SYMBOLIC = "Symbolic Discovery of Optimization Algorithms"
 RATES = (0.01, 0.03, 0.1)
 TARGET, MOST = 0.1, 400  # the mean image has the loss 0.30
-NET = "512 digits of 8 × 8 pixels, all in each batch; tanh autoencoder 64-32-8-32-64"
+NET = "256 digits of 8 × 8 pixels, all in each batch; tanh autoencoder 64-32-8-32-64"
 
 
 @functools.cache
 def pixels() -> Tensor:
     from sklearn.datasets import load_digits  # here: `piste list` imports this package without the extra
 
-    return torch.as_tensor(load_digits().data[:512], dtype=torch.float64) / 8 - 1
+    return torch.as_tensor(load_digits().data[:256], dtype=torch.float64) / 8 - 1
 
 
 class Net:
@@ -71,16 +70,16 @@ def at_the_end(method: Any, seed: int, length: int, lr: float, **hyper: Any) -> 
     """The loss after ``length`` steps whose rate falls linearly to 0."""
     net, x = Net(seed), pixels()
     opt = _optimizer(method, net, lr=lr, **hyper)
+    first = opt.param_groups[0]["lr"]
     for t in range(length):
-        for group in opt.param_groups:
-            group["lr"] = lr * (1 - t / length)
+        opt.param_groups[0]["lr"] = first * (1 - t / length)
         opt.zero_grad()
         net.loss(x).backward()
         opt.step()
     return float(net.loss(x).detach())
 
 
-def _over_nets(score: Callable[[int], float], seed: int, nets: int = 3) -> float:
+def _over_nets(score: Callable[[int], float], seed: int, nets: int = 2) -> float:
     """The sum of a score over nets: what one start brings by chance is not what a method does."""
     return sum(score(nets * seed + i) for i in range(nets))
 
@@ -105,14 +104,14 @@ def _share(method: Any, other: str, seed: int, rates: Sequence[float], others: S
     predicts=at_most(0.6),
     tolerance=0.0,
     wrong=instead("SGD", momentum=0.9),
-    seeds=4,
+    seeds=6,
     cost="full",
     scale=NET + "; constant rates, each tuned",
 )
 def soap_takes_two_fifths_fewer_steps_than_adamw(method: Any, seed: int) -> float:
     """With large batches SOAP needs at least 40 percent fewer steps than AdamW.
 
-    Steps to the loss 0.1, of three nets, over those of AdamW, both at their best rate, without decay.
+    Steps to the loss 0.1, of two nets, over those of AdamW, both at their best rate, without decay.
     """
     return _share(method, "AdamW", seed, RATES, RATES)
 
@@ -124,14 +123,14 @@ def soap_takes_two_fifths_fewer_steps_than_adamw(method: Any, seed: int) -> floa
     predicts=at_most(1 / 1.35),
     tolerance=0.0,
     wrong=instead("SGD", momentum=0.9),
-    seeds=4,
+    seeds=8,
     cost="full",
     scale=NET + "; constant rates, each tuned",
 )
 def muon_takes_a_quarter_fewer_steps_than_adamw(method: Any, seed: int) -> float:
     """Muon is 1.35 times as efficient in samples as AdamW.
 
-    Steps to the loss 0.1, of three nets, over those of AdamW, both at their best rate, without decay.
+    Steps to the loss 0.1, of two nets, over those of AdamW, both at their best rate, without decay.
     """
     return _share(method, "AdamW", seed, RATES, RATES)
 
@@ -140,17 +139,17 @@ def muon_takes_a_quarter_fewer_steps_than_adamw(method: Any, seed: int) -> float
     "Shampoo",
     SHAMPOO,
     kind="empirical",
-    predicts=at_most(1.0),
+    predicts=at_most(0.5),
     tolerance=0.0,
-    wrong=instead("SGD", momentum=0.9),
-    seeds=4,
+    wrong=instead("SGD"),
+    seeds=6,
     cost="full",
     scale=NET + "; constant rates, each tuned",
 )
 def shampoo_takes_fewer_steps_than_adagrad(method: Any, seed: int) -> float:
-    """Shampoo converges in considerably fewer steps than its diagonal sibling AdaGrad.
+    """Shampoo converges in considerably fewer steps than its diagonal sibling AdaGrad, here taken as half as many.
 
-    Steps to the loss 0.1, of three nets, over those of AdaGrad, both at their best rate.
+    Steps to the loss 0.1, of two nets, over those of AdaGrad, both at their best rate.
     """
     return _share(method, "Adagrad", seed, (0.1, 0.3, 1.0), RATES)
 
@@ -161,18 +160,21 @@ def shampoo_takes_fewer_steps_than_adagrad(method: Any, seed: int) -> float:
     kind="empirical",
     predicts=at_most(1.0),
     tolerance=0.0,
-    wrong=told("Lion", betas=(0.99, 0.9999)),
+    wrong=scaled("SGD", 3000.0),
     seeds=4,
     cost="full",
-    scale=NET + "; 200 steps, rates falling linearly to 0, each tuned",
+    scale=NET + "; rates falling linearly to 0, each tuned; the paper speaks of diffusion models",
 )
-def lion_ends_no_higher_than_adamw(method: Any, seed: int) -> float:
-    """Lion does as well as AdamW or better, on the same number of steps.
+def lion_needs_less_than_half_of_adams_steps(method: Any, seed: int) -> float:
+    """Lion reaches what Adam reaches with up to 2.3 times less computation.
 
-    The loss at the end, of three nets, over that of AdamW, both at their best rate, without decay.
+    The loss at the end of 87 steps, of two nets, over that of Adam after 200, both at their best rate.
     """
     own, other = (
-        tuned(lambda lr, m=m: _over_nets(lambda net: at_the_end(m, net, 200, lr), seed), rates).score
-        for m, rates in ((method, (0.001, 0.003, 0.01)), (get("Adam", "optimizer").target, RATES))
+        tuned(lambda lr, m=m, t=t: _over_nets(lambda net: at_the_end(m, net, t, lr), seed), rates).score
+        for m, t, rates in (
+            (method, 87, (0.001, 0.003, 0.01)),
+            (get("Adam", "optimizer").target, 200, RATES),
+        )
     )
-    return own / other if math.isfinite(own) else math.inf
+    return own / other
