@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def _shared(order: Sequence[int], x: np.ndarray) -> list[int]:
     """Places along an order; neighbors whose duel is even share one, as either way round contradicts as much."""
     ahead = preferences(x)
     found = [1] * len(order)
-    for k, (before, here) in enumerate(zip(order, order[1:]), 2):
+    for k, (before, here) in enumerate(pairwise(order), 2):
         found[here] = found[before] if ahead[here, before] == ahead[before, here] else k
     return found
 
