@@ -11,3 +11,4 @@ from . import matrices as matrices
 from . import noise as noise
 from . import rankings as rankings
 from . import schedules as schedules
+from . import votes as votes
