@@ -10,6 +10,7 @@ from . import geometry as geometry
 from . import identities as identities
 from . import matrices as matrices
 from . import noise as noise
+from . import protocol as protocol
 from . import rankings as rankings
 from . import schedules as schedules
 from . import votes as votes
