@@ -17,7 +17,7 @@ FANTASTIC = "Fantastic Pretraining Optimizers and Where to Find Them"
 ARITHMETIC = "Measuring Arithmetic Extrapolation Performance"
 
 Look = Callable[[int], int]
-RATES = 2.0 ** np.arange(-11, 2, 0.25)
+RATES = 2.0 ** np.arange(-11, 3, 0.25)
 DECAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "linear": lambda s: 1 - s,
     "cosine": lambda s: (1 + np.cos(np.pi * s)) / 2,
@@ -34,7 +34,8 @@ def sgd(
     m, found = np.broadcast_to(square, (len(square), len(RATES), square.shape[-1])), []
     for t in range(1, steps + 1):
         r = RATES[:, None] * DECAYS[decay](np.array((t - 1) / steps))
-        m = (1 - r * curvature) ** 2 * m + (r * noise) ** 2
+        with np.errstate(over="ignore"):  # of rates that diverge
+            m = (1 - r * curvature) ** 2 * m + (r * noise) ** 2
         if t in (look, steps):
             found += [(curvature * m).sum(-1) / 2] * (2 if look == steps else 1)
     return np.stack(found)
