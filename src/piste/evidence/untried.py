@@ -23,8 +23,8 @@ UNTRIED = (
     Untried(
         "Fantastic Pretraining Optimizers and Where to Find Them",
         "The speed-up of matrix-based methods over AdamW falls from 1.4 at 0.1B parameters to 1.1 at 1.2B.",
-        "It takes tuned trainings of models with hundreds of millions of parameters; piste tries the rules of comparison "
-        "that the paper draws from them.",
+        "It takes tuned trainings of models with hundreds of millions of parameters; piste tries the rules of "
+        "comparison that the paper draws from them.",
     ),
     Untried(
         "Vote'n'Rank: Revision of Benchmarking with Social Choice Theory",

@@ -34,7 +34,7 @@ def sgd(
     m, found = np.broadcast_to(square, (len(square), len(RATES), square.shape[-1])), []
     for t in range(1, steps + 1):
         r = RATES[:, None] * DECAYS[decay](np.array((t - 1) / steps))
-        with np.errstate(over="ignore"):  # of rates that diverge
+        with np.errstate(over="ignore", invalid="ignore"):  # of rates that diverge
             m = (1 - r * curvature) ** 2 * m + (r * noise) ** 2
         if t in (look, steps):
             found += [(curvature * m).sum(-1) / 2] * (2 if look == steps else 1)
@@ -134,7 +134,7 @@ def speedup(target: float, losses: list[float], horizons: np.ndarray) -> float:
     wrong=at_its_own_rate,
     subject=at_the_others_rate,
     seeds=5,
-    scale="a noisy quadratic of 20 numbers, condition number 100, 100 to 800 steps with linear decay",
+    scale="a noisy quadratic of 20 numbers, condition number 100, 50 to 800 steps with linear decay",
 )
 def tuning_the_baseline_takes_away_much_of_a_speedup(method: Any, seed: int) -> float:
     """Hyperparameters that suit one method may not suit another: beside a well-tuned baseline a new method's speed-up
@@ -142,17 +142,15 @@ def tuning_the_baseline_takes_away_much_of_a_speedup(method: Any, seed: int) -> 
 
     The speed-up of SGD that is preconditioned with λ^(-1/2) over plain SGD with the rate of the preconditioned one,
     over that beside plain SGD with its own best rate at every length; both with linear decay, losses as expectations,
-    geometric mean over 8 starts. Predicted: at least 1.4 / 1.1.
+    geometric mean over 8 starts. Predicted: at least 1.4 / 1.1. The noise is small enough, 0.03, for preconditioning to
+    be truly faster.
     """
-    random, steps, horizons = np.random.default_rng(seed), 100, 2.0 ** np.arange(0, 3.25, 0.5)
-    curvature, square, noise = (
-        10 ** (-2 * np.linspace(0, 1, 20)),
-        random.standard_normal((8, 1, 20)) ** 2,
-        0.3,
-    )
+    random, steps, horizons = np.random.default_rng(seed), 100, 2.0 ** np.arange(-1, 3.25, 0.5)
+    curvature, noise = 10 ** (-2 * np.linspace(0, 1, 20)), np.array(0.03)
+    square = random.standard_normal((8, 1, 20)) ** 2
     # with x = λ^(-1/4) y the preconditioned method is plain SGD on y, of curvature λ^(1/2) and noise λ^(-1/4)
     new = sgd(curvature**0.5, noise * curvature**-0.25, square * curvature**0.5, "linear", steps, 1)[1]
-    old = [sgd(curvature, np.array(noise), square, "linear", round(steps * h), 1)[1] for h in horizons]
+    old = [sgd(curvature, noise, square, "linear", round(steps * h), 1)[1] for h in horizons]
     gained = []
     for k, its in enumerate(best(new)):
         weak, real = (
