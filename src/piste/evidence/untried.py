@@ -20,4 +20,15 @@ UNTRIED = (
         "Tables of trained networks over a grid of hyperparameters are cheap test problems for searches.",
         "The tables must be downloaded; piste's own searches are measured on curves that are made here.",
     ),
+    Untried(
+        "Fantastic Pretraining Optimizers and Where to Find Them",
+        "The speed-up of matrix-based methods over AdamW falls from 1.4 at 0.1B parameters to 1.1 at 1.2B.",
+        "It takes tuned trainings of models with hundreds of millions of parameters; piste tries the rules of "
+        "comparison that the paper draws from them.",
+    ),
+    Untried(
+        "Vote'n'Rank: Revision of Benchmarking with Social Choice Theory",
+        "Other rules than the mean choose other winners on the GLUE, SuperGLUE and VALUE leaderboards.",
+        "The leaderboards' scores must be downloaded; piste tries the rules on tables that are drawn.",
+    ),
 )

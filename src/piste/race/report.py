@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from . import charts, words
 from .charts import Look
+from .overall import halfway, standings
 from .results import Record, Results
 from .score import SPREAD, EntryScore, TaskScore, profiles, score
 
@@ -52,6 +53,7 @@ def _page(results: Results) -> dict[str, Any]:
         "mode": results.protocol.get("mode", ""),
         "scale": words.scale(scores.values()),
         "overview": _overview(scores, list(results.entries)),
+        "standings": _standings(scores),
         "tasks": [_task(results, t, look) for t in scores.values()],
         "profile": Markup(charts.profile_curves(profile, look)),
         "profiled": len([t for t in scores.values() if t.admission.admitted]) or len(scores),
@@ -82,6 +84,17 @@ def _overview(scores: Mapping[str, TaskScore], entries: Sequence[str]) -> dict[s
     return {"tasks": heads, "rows": rows}
 
 
+def _standings(scores: Mapping[str, TaskScore]) -> dict[str, Any]:
+    """Places over all tasks, by rule; above stands who has the lower sum of them."""
+    places = standings(scores)
+    entries = next(iter(places.values()), {})
+    order = sorted(entries, key=lambda name: (sum(of[name] for of in places.values()), name))
+    rows = [{"entry": name, "places": [of[name] for of in places.values()]} for name in order]
+    leaders = [{name for name, place in of.items() if place == 1} for of in places.values()]
+    agreed = sorted(set.intersection(*leaders)) if leaders else []
+    return {"rules": list(places), "rows": rows, "agreed": agreed}
+
+
 def _cell(entry: EntryScore, task: TaskScore) -> dict[str, str]:
     speedup = entry.speedup
     return {
@@ -107,6 +120,7 @@ def _task(results: Results, task: TaskScore, look: Mapping[str, Look]) -> dict[s
         "info": task.info,
         "scale": words.scale([task]),
         "verdict": words.verdict(task),
+        "halfway": words.halfway(halfway(results, task)),
         "admitted": task.admission.admitted,
         "reason": task.admission.reason,
         "deviation": words.loss(task.pooled.deviation, task) if task.pooled.freedom else None,

@@ -60,6 +60,17 @@ def _beside_reference(task: TaskScore, ranked: Sequence[EntryScore]) -> str:
     return f"{task.reference} needs {least}{many} times the steps{sure} to end as low as {best.entry}."
 
 
+def halfway(found: tuple[int, int, str, str] | None) -> str:
+    """What looking at half of the run would have said."""
+    if found is None:
+        return ""
+    turned, pairs, then, end = found
+    if not turned:
+        return "At half of the run the entries stand in the order in which they end."
+    leads = f"{end} leads at both" if then == end else f"{then} leads at half, {end} at the end"
+    return f"At half of the run {turned} of {pairs} pairs stand the other way round than at its end: {leads}."
+
+
 def listed(names: Iterable[str]) -> str:
     *most, last = names
     return f"{', '.join(most)} and {last}" if most else last

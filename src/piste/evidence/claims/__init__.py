@@ -1,6 +1,7 @@
 """The claims, by what they speak of."""
 
 from . import adaptive as adaptive
+from . import averages as averages
 from . import codes as codes
 from . import constrained as constrained
 from . import descent as descent
@@ -16,3 +17,7 @@ from . import orthogonal as orthogonal
 from . import races as races
 from . import schedules as schedules
 from . import secants as secants
+from . import protocol as protocol
+from . import rankings as rankings
+from . import schedules as schedules
+from . import votes as votes
