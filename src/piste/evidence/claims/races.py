@@ -26,7 +26,7 @@ NET = "256 digits of 8 × 8 pixels, all in each batch; tanh autoencoder 64-32-8-
 def pixels() -> Tensor:
     from sklearn.datasets import load_digits  # here: `piste list` imports this package without the extra
 
-    return torch.as_tensor(load_digits().data[:256], dtype=torch.float64) / 8 - 1
+    return torch.as_tensor(load_digits(return_X_y=True)[0][:256], dtype=torch.float64) / 8 - 1
 
 
 class Net:
