@@ -164,8 +164,8 @@ def tuning_the_baseline_takes_away_much_of_a_speedup(method: Any, seed: int) -> 
 def wald(successes: int, runs: int) -> Interval:
     """The normal interval around a share, which has no width where all runs end alike."""
     p = successes / runs
-    half = 1.96 * math.sqrt(p * (1 - p) / runs)
-    return Interval(p - half, p, p + half)
+    reach = 1.96 * math.sqrt(p * (1 - p) / runs)
+    return Interval(p - reach, p, p + reach)
 
 
 @claim(
@@ -193,8 +193,8 @@ def the_interval_of_a_rate_of_success_holds_what_it_says(method: Any, seed: int)
 
 def normal_time(times: np.ndarray) -> Interval:
     """The mean and its standard error, as if times were Gaussian."""
-    half = 1.96 * float(times.std(ddof=1)) / math.sqrt(len(times))
-    return Interval(float(times.mean()) - half, float(times.mean()), float(times.mean()) + half)
+    mid, reach = float(times.mean()), 1.96 * float(times.std(ddof=1)) / math.sqrt(len(times))
+    return Interval(mid - reach, mid, mid + reach)
 
 
 @claim(
