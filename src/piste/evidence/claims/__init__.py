@@ -1,6 +1,7 @@
 """The claims, by what they speak of."""
 
 from . import adaptive as adaptive
+from . import arithmetic as arithmetic
 from . import averages as averages
 from . import codes as codes
 from . import constrained as constrained

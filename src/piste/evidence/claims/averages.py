@@ -131,6 +131,29 @@ def easy_tasks_do_not_move_nash_averages(method: Any, seed: int) -> float:
 @claim(
     "Nash averaging",
     EVALUATION,
+    kind="identity",
+    predicts=equal(0.0),
+    tolerance=1e-8,
+    wrong=plain,
+    subject=agents,
+    seeds=4,
+)
+def weak_opponents_do_not_move_nash_averages(method: Any, seed: int) -> float:
+    """There is no harm in opponents that are too weak: Nash averages are not biased by whom they beat most.
+
+    The largest change of an average when two agents join 6 who lose to all of these by 3 to 6, over 10 games.
+    """
+    random, worst = np.random.default_rng(seed), 0.0
+    for _ in range(10):
+        a, lost = game(random), -3 - 3 * random.random((2, 6))
+        more = np.block([[a, -lost.T], [lost, np.zeros((2, 2))]])
+        worst = max(worst, float(np.abs(method(more).averages[:6] - method(a).averages).max()))
+    return worst
+
+
+@claim(
+    "Nash averaging",
+    EVALUATION,
     kind="theorem",
     predicts=at_most(1.0),
     tolerance=1e-9,

@@ -57,6 +57,44 @@ def newmans_iteration_finds_the_maximum_that_zermelos_finds(method: Any, seed: i
     return float(np.abs((found - found.mean()) - (known - known.mean())).max())
 
 
+def likelihood(log_strengths: np.ndarray, wins: np.ndarray) -> float:
+    """log P of the games: Σ w_ij log π_i/(π_i + π_j)."""
+    return -float((wins * np.logaddexp(0.0, log_strengths - log_strengths[:, None])).sum())
+
+
+def all_at_once(wins: np.ndarray, **settings: Any) -> Strengths:
+    """Newman's map from old strengths only."""
+    p = np.asarray(settings["start"])
+    share = 1 / (p[:, None] + p)
+    return Strengths((wins * share) @ p / (wins.T * share).sum(1), 1, False)
+
+
+@claim(
+    "Newman iteration",
+    NEWMAN,
+    kind="theorem",
+    predicts=at_least(0.0),
+    tolerance=1e-9,
+    wrong=all_at_once,
+    subject=newman,
+    seeds=5,
+)
+def newmans_iteration_never_lowers_the_likelihood(method: Any, seed: int) -> float:
+    """Updating one strength after the other, the iteration raises the likelihood until its maximum, from any start.
+
+    The least change of the log-likelihood over 15 sweeps from 5 random starts, log strengths from N(0, 9), on leagues
+    of 2, 3 and 6 methods.
+    """
+    random, least = np.random.default_rng(seed), np.inf
+    for size in (2, 3, 6):
+        w = league(seed, size)
+        for s in 3.0 * random.standard_normal((5, size)):
+            for _ in range(15):
+                new = np.log(method(w, tolerance=0.0, sweeps=1, start=np.exp(s)).strengths)
+                least, s = min(least, likelihood(new, w) - likelihood(s, w)), new
+    return float(least)
+
+
 def cost(method: Any, wins: np.ndarray) -> float:
     """Sums over opponents until no π/(1 + π) moves by 1e-8 in a sweep, at most 5,000: two in a sweep of Newman's, one
     in Zermelo's."""
