@@ -10,4 +10,5 @@ from . import geometry as geometry
 from . import identities as identities
 from . import matrices as matrices
 from . import noise as noise
+from . import sampling as sampling
 from . import schedules as schedules
