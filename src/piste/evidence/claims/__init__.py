@@ -2,12 +2,14 @@
 
 from . import adaptive as adaptive
 from . import codes as codes
+from . import composite as composite
 from . import constrained as constrained
 from . import descent as descent
 from . import dynamics as dynamics
 from . import finite_sums as finite_sums
 from . import geometry as geometry
 from . import identities as identities
+from . import limits as limits
 from . import matrices as matrices
 from . import noise as noise
 from . import sampling as sampling

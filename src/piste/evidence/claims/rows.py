@@ -85,6 +85,11 @@ def squares(seed: int, rows: int = 40, size: int = 8, noise: float = 1.0, ridge:
     """Least squares on rows of unequal length; without noise every row can be met."""
     a = _normal(7 * seed, rows, size) * (0.5 + torch.linspace(0, 1, rows, dtype=torch.float64)).unsqueeze(1)
     b = a @ _normal(7 * seed + 1, size) + noise * _normal(7 * seed + 2, rows)
+    return fitted(a, b, ridge)
+
+
+def fitted(a: Tensor, b: Tensor, ridge: float = 0.0) -> Rows:
+    """Least squares on given rows."""
     return Rows(
         a, b, lambda z, b: 0.5 * (z - b).square(), lambda z, b: z - b, lambda z, b: torch.ones_like(z), 1.0, 1.0, ridge
     )  # fmt: skip
