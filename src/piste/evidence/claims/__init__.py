@@ -11,6 +11,9 @@ from . import geometry as geometry
 from . import identities as identities
 from . import limits as limits
 from . import matrices as matrices
+from . import mirrors as mirrors
 from . import noise as noise
+from . import regions as regions
 from . import sampling as sampling
 from . import schedules as schedules
+from . import steps as steps

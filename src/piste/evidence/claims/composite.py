@@ -162,8 +162,9 @@ def _variance(f: Rows, best: Tensor) -> float:
     subject=of_chain(_proximal), seeds=3,
 )  # fmt: skip
 def stochastic_proximal_gradients_on_convex_functions(method: Any, seed: int) -> float:
-    """Proximal steps along gradients of single L-smooth functions with γ < 1/4L: the average of points has E F(x̄) - inf F ≤ (‖x_0 -
-    x*‖² + 2γ(F(x_0) - inf F)) / 2γ(1 - 4γL)T + 2γσ²/(1 - 4γL), σ² the variance of gradients at the minimizer.
+    """Proximal steps along gradients of single L-smooth functions with γ < 1/4L: the average of points has E F(x̄) - inf
+    F ≤ (‖x_0 - x*‖² + 2γ(F(x_0) - inf F)) / 2γ(1 - 4γL)T + 2γσ²/(1 - 4γL), σ² the variance of gradients at the
+    minimizer.
 
     Lasso with 10 rows in 16 dimensions, γ = 1/40L, averages of 1 … 500 points, 64 runs; the wrong method has 100 times
     the rate.

@@ -126,7 +126,7 @@ def reshuffled(seed: int, count: int, runs: int = RUNS) -> Iterator[Tensor]:
         yield from torch.rand(runs, count, generator=random).argsort(1).mT.unsqueeze(-1)
 
 
-Moving = Callable[[int], float] | float  # a number for every step, or one
+Moving = Callable[[int], float] | float | tuple[float, ...]  # a number for every step, or one for all
 
 
 def wander(

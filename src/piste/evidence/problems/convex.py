@@ -45,11 +45,12 @@ def lasso(rows: int = 30, size: int = 12, seed: int = 0, weight: float = 0.3) ->
 
 
 def paired_data(rows: int, size: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """A, b and a minimizer x* of mean |aᵢᵀx - bᵢ|: every row is there twice, with errors of opposite signs."""
+    """A, b and a minimizer x* of mean |aᵢᵀx - bᵢ|: every row is there twice, with errors of opposite signs, which are 0
+    in half of the pairs, so that f has a kink at x*."""
     random = torch.Generator().manual_seed(seed)
     a = torch.randn(rows // 2, size, generator=random, dtype=torch.float64)
     best = torch.randn(size, generator=random, dtype=torch.float64)
-    errors = torch.rand(rows // 2, generator=random, dtype=torch.float64)
+    errors = torch.rand(rows // 2, generator=random, dtype=torch.float64) * (torch.arange(rows // 2) % 2)
     return torch.cat([a, a]), torch.cat([a @ best + errors, a @ best - errors]), best
 
 
