@@ -182,6 +182,12 @@ PROBLEMS = {
     "Rosenbrock": lambda: problems.rosenbrock(),
     "wavy": lambda: problems.wavy(),
     "absolute": lambda: problems.absolute(),
+    "lasso": lambda: problems.lasso(),
+    "wide lasso": lambda: problems.lasso(10, 16, seed=3),
+    "least absolute deviations": lambda: problems.least_absolute(),
+    "least absolute deviations with a ridge": lambda: problems.least_absolute(strength=0.5),
+    "Nesterov's worst function": lambda: problems.worst_smooth(),
+    "the largest coordinate": lambda: problems.worst_lipschitz(),
 }
 
 

@@ -27,10 +27,14 @@ from .kronecker import in_eigenbasis as in_eigenbasis
 from .kronecker import scale_by_shampoo as scale_by_shampoo
 from .layerwise import normalize_rms as normalize_rms
 from .layerwise import scale_by_trust_ratio as scale_by_trust_ratio
+from .mirror import dual_average as dual_average
+from .mirror import exponentiate as exponentiate
 from .momentum import ema as ema
 from .momentum import trace as trace
 from .projection import project_ball as project_ball
 from .projection import project_box as project_box
+from .proximal import extrapolate as extrapolate
+from .proximal import prox_l1 as prox_l1
 from .quasinewton import scale_by_lbfgs as scale_by_lbfgs
 from .sign import scale_by_lion as scale_by_lion
 from .spectral import match_rms as match_rms

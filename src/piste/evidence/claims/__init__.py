@@ -4,15 +4,19 @@ from . import adaptive as adaptive
 from . import arithmetic as arithmetic
 from . import averages as averages
 from . import codes as codes
+from . import composite as composite
 from . import constrained as constrained
 from . import descent as descent
 from . import dynamics as dynamics
 from . import elementwise as elementwise
+from . import finite_sums as finite_sums
 from . import geometry as geometry
 from . import horizons as horizons
 from . import identities as identities
 from . import kronecker as kronecker
+from . import limits as limits
 from . import matrices as matrices
+from . import mirrors as mirrors
 from . import noise as noise
 from . import orthogonal as orthogonal
 from . import races as races
@@ -22,3 +26,7 @@ from . import protocol as protocol
 from . import rankings as rankings
 from . import schedules as schedules
 from . import votes as votes
+from . import regions as regions
+from . import sampling as sampling
+from . import schedules as schedules
+from . import steps as steps

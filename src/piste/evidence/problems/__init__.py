@@ -1,5 +1,9 @@
 """Seeded problems with known facts, by kind."""
 
+from .convex import lasso as lasso
+from .convex import least_absolute as least_absolute
+from .convex import worst_lipschitz as worst_lipschitz
+from .convex import worst_smooth as worst_smooth
 from .quadratics import noisy_quadratic as noisy_quadratic
 from .quadratics import quadratic as quadratic
 from .regression import least_squares as least_squares
