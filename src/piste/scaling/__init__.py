@@ -10,6 +10,7 @@ from .checklist import checklist as checklist
 from .checklist import warnings as warnings
 from .fitting import Fit as Fit
 from .fitting import Held as Held
+from .fitting import allocate as allocate
 from .fitting import fit as fit
 from .laws import LAWS as LAWS
 from .laws import Law as Law

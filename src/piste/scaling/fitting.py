@@ -100,6 +100,19 @@ class Fit:
         return float(self.values[4] / (self.values[2] + self.values[4])), float(low[0]), float(high[0])
 
 
+def allocate(law: Law, values: ArrayLike, flops: ArrayLike, per_token: float = 6.0) -> tuple[Array, Array]:
+    """N and D that the law calls best where ``flops`` = ``per_token`` · N · D: N = G (C/6)^(β/(α+β)) with
+    G = (αA/βB)^(1/(α+β)).
+
+    Errors (ValueError): a law of one size, which has nothing to split.
+    """
+    if len(law.sizes) != 2:
+        raise ValueError(f"{law.name} has one size: there is nothing to split")
+    (a, alpha, b, beta), product = np.asarray(values)[-4:], np.asarray(flops, dtype=np.float64) / per_token
+    n = (alpha * a / (beta * b)) ** (1 / (alpha + beta)) * product ** (beta / (alpha + beta))
+    return n, product / n
+
+
 def fit(
     law: str | Law, sizes: ArrayLike, loss: ArrayLike, *, delta: float = DELTA, starts: ArrayLike | None = None,
     samples: int = SAMPLES, level: float = 0.95, held_out: float = SHARE, seed: int = 0,
