@@ -36,7 +36,7 @@ def code_of(claim: Claim) -> str:
     return digest.hexdigest()[:12]
 
 
-SPOKEN_OF = ("evidence", "optimizers", "transforms", "linalg", "searches", "schedules", "_storage")
+SPOKEN_OF = ("evidence", "optimizers", "transforms", "linalg", "searches", "schedules", "scaling", "_storage")
 
 
 @functools.cache

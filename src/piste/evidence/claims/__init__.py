@@ -3,6 +3,7 @@
 from . import adaptive as adaptive
 from . import codes as codes
 from . import constrained as constrained
+from . import convex_nets as convex_nets
 from . import descent as descent
 from . import dynamics as dynamics
 from . import geometry as geometry
