@@ -188,6 +188,7 @@ PROBLEMS = {
     "least absolute deviations with a ridge": lambda: problems.least_absolute(strength=0.5),
     "Nesterov's worst function": lambda: problems.worst_smooth(),
     "the largest coordinate": lambda: problems.worst_lipschitz(),
+    "ReLU network": lambda: problems.relu_network(),
 }
 
 

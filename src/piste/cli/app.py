@@ -6,6 +6,7 @@ import click
 
 from .check import check
 from .explain import explain
+from .fit import fit
 from .listing import list_command
 from .race import race
 from .show import show
@@ -18,5 +19,5 @@ def app() -> None:
     """Train neural networks by descent, and find out honestly which optimizer suits a problem."""
 
 
-for _command in (list_command, show, explain, check, race, verify):
+for _command in (list_command, show, explain, check, race, verify, fit):
     app.add_command(_command)

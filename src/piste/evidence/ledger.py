@@ -36,7 +36,9 @@ def code_of(claim: Claim) -> str:
     return digest.hexdigest()[:12]
 
 
-SPOKEN_OF = ("evidence", "optimizers", "transforms", "linalg", "searches", "schedules", "_storage", "race")
+SPOKEN_OF = (
+    "evidence", "optimizers", "transforms", "linalg", "searches", "schedules", "_storage", "race", "scaling",
+)  # fmt: skip
 
 
 @functools.cache

@@ -6,6 +6,7 @@ from . import averages as averages
 from . import codes as codes
 from . import composite as composite
 from . import constrained as constrained
+from . import convex_nets as convex_nets
 from . import descent as descent
 from . import dynamics as dynamics
 from . import elementwise as elementwise
@@ -20,6 +21,7 @@ from . import mirrors as mirrors
 from . import noise as noise
 from . import orthogonal as orthogonal
 from . import races as races
+from . import scaling as scaling
 from . import schedules as schedules
 from . import secants as secants
 from . import protocol as protocol
