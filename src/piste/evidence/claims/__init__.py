@@ -9,4 +9,6 @@ from . import geometry as geometry
 from . import identities as identities
 from . import matrices as matrices
 from . import noise as noise
+from . import physics as physics
 from . import schedules as schedules
+from . import solutions as solutions
