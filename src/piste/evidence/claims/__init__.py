@@ -7,8 +7,10 @@ from . import descent as descent
 from . import dynamics as dynamics
 from . import geometry as geometry
 from . import identities as identities
+from . import interpolation as interpolation
 from . import matrices as matrices
 from . import noise as noise
+from . import particles as particles
 from . import physics as physics
 from . import schedules as schedules
 from . import solutions as solutions
