@@ -189,6 +189,7 @@ PROBLEMS = {
     "Nesterov's worst function": lambda: problems.worst_smooth(),
     "the largest coordinate": lambda: problems.worst_lipschitz(),
     "ReLU network": lambda: problems.relu_network(),
+    "Poisson": lambda: problems.poisson(),
 }
 
 

@@ -16,6 +16,7 @@ from . import horizons as horizons
 from . import identities as identities
 from . import kronecker as kronecker
 from . import limits as limits
+from . import interpolation as interpolation
 from . import matrices as matrices
 from . import mirrors as mirrors
 from . import noise as noise
@@ -32,3 +33,7 @@ from . import regions as regions
 from . import sampling as sampling
 from . import schedules as schedules
 from . import steps as steps
+from . import particles as particles
+from . import physics as physics
+from . import schedules as schedules
+from . import solutions as solutions

@@ -4,6 +4,7 @@ from .convex import lasso as lasso
 from .convex import least_absolute as least_absolute
 from .convex import worst_lipschitz as worst_lipschitz
 from .convex import worst_smooth as worst_smooth
+from .physics import poisson as poisson
 from .quadratics import noisy_quadratic as noisy_quadratic
 from .quadratics import quadratic as quadratic
 from .regression import least_squares as least_squares
