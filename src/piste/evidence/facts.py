@@ -29,7 +29,7 @@ def check(p: Problem, seed: int = 0, points: int = 24) -> None:
         p.start + p.radius * _direction(p.start, random) * float(torch.rand((), generator=random))
         for _ in range(points)
     ]
-    for test in (_minimum, _smoothness, _strength, _pl, _lipschitz, _symmetries, _draws):
+    for test in (_minimum, _smoothness, _strength, _pl, _quasar, _lipschitz, _symmetries, _draws):
         said = test(p, near, random)
         if said:
             raise ValueError(f"problem {p.name!r}: {said}")
@@ -53,6 +53,10 @@ def _misordered(p: Problem) -> str:
     for name, below in (("μ", p.strength), ("the PL constant", p.pl)):
         if p.smoothness is not None and below is not None and below > p.smoothness * (1 + SLACK):
             return f"{name} is said to be {below:g}, above L = {p.smoothness:g}"
+    if p.quasar is not None and not 0 < p.quasar <= 2:
+        return f"ζ of quasar-convexity is said to be {p.quasar:g}; it lies in (0, 2], 2 being a quadratic's"
+    if p.quasar is not None and p.minimizer is None:
+        return "quasar-convexity speaks of a minimizer: give it"
     return ""
 
 
@@ -110,7 +114,9 @@ def _smoothness(p: Problem, near: list[Tensor], random: torch.Generator) -> str:
 
 
 def _strength(p: Problem, near: list[Tensor], random: torch.Generator) -> str:
-    if p.strength is None:
+    """Of μ, and of ρ, which is a negative one."""
+    said, name = (p.strength, "μ") if p.weak is None else (-p.weak, "-ρ of weak convexity")
+    if said is None:
         return ""
     seen = min(
         2 * float(p.loss(y) - p.loss(x) - (p.gradient(x) * (y - x)).sum()) / float((y - x).square().sum())
@@ -118,8 +124,20 @@ def _strength(p: Problem, near: list[Tensor], random: torch.Generator) -> str:
     )
     return (
         ""
-        if seen >= p.strength - SLACK * (1 + abs(seen))
-        else f"μ is said to be {p.strength:g}, and {seen:g} was seen"
+        if seen >= said - SLACK * (1 + abs(seen))
+        else f"{name} is said to be {said:g}, and {seen:g} was seen"
+    )
+
+
+def _quasar(p: Problem, near: list[Tensor], random: torch.Generator) -> str:
+    if p.quasar is None or p.minimizer is None:
+        return ""
+    least = p.minimizer
+    seen = min(float((p.gradient(x) * (x - least)).sum()) / p.gap(x) for x in near if p.gap(x) > SLACK)
+    return (
+        ""
+        if seen >= p.quasar * (1 - SLACK)
+        else f"ζ of quasar-convexity is said to be {p.quasar:g}, and {seen:g} was seen"
     )
 
 

@@ -23,7 +23,8 @@ class Problem:
 
     ``minimum``: inf f, and ``minimizer`` a point that reaches it; ``smoothness`` L: ‖∇f(x) - ∇f(y)‖ ≤ L ‖x - y‖;
     ``strength`` μ: f(y) ≥ f(x) + ⟨∇f(x), y - x⟩ + μ/2 ‖y - x‖², with 0 for convex; ``pl`` μ: ‖∇f(x)‖² ≥ 2μ (f(x) -
-    inf f); ``lipschitz`` G: ‖∇f(x)‖ ≥ G nowhere within ``radius`` of the start; ``symmetries``: maps that leave f
+    inf f); ``quasar`` ζ: ⟨∇f(x), x - x*⟩ ≥ ζ (f(x) - inf f) for the minimizer x*; ``weak`` ρ: f + ρ/2 ‖x‖² is
+    convex; ``lipschitz`` G: ‖∇f(x)‖ ≥ G nowhere within ``radius`` of the start; ``symmetries``: maps that leave f
     as it is. ``draw(x, generator)`` is a random loss at x whose mean is f; ``noise`` says how it is distributed.
     None: not known. ``shapes``: of the parameters that methods see, by name, where x is a flat vector made of several.
     """
@@ -36,6 +37,8 @@ class Problem:
     smoothness: float | None = None
     strength: float | None = None
     pl: float | None = None
+    quasar: float | None = None
+    weak: float | None = None
     lipschitz: float | None = None
     radius: float = 1.0
     symmetries: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)

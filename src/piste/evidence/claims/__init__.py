@@ -20,6 +20,7 @@ from . import limits as limits
 from . import matrices as matrices
 from . import mirrors as mirrors
 from . import noise as noise
+from . import nonconvex as nonconvex
 from . import orthogonal as orthogonal
 from . import particles as particles
 from . import physics as physics

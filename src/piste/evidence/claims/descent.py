@@ -12,11 +12,10 @@ import torch
 from ..claim import at_most, between, claim
 from ..problem import Problem, descend
 from ..problems import least_squares, logistic, quadratic, wavy
-from .papers import HANDBOOK
+from .papers import HANDBOOK, NESTEROV
 from .wrong import scaled, told
 
 POLYAK = "Some methods of speeding up the convergence of iteration methods"
-NESTEROV = "Introductory Lectures on Convex Optimization: A Basic Course"
 PAINLESS = "Painless Stochastic Gradient: Interpolation, Line-Search, and Convergence Rates"
 
 FLAT = (1.0, 0.3, 0.1, 0.03, 0.01, 0.001, 0.0)  # convex, not strongly

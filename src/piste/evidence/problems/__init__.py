@@ -4,11 +4,14 @@ from .convex import lasso as lasso
 from .convex import least_absolute as least_absolute
 from .convex import worst_lipschitz as worst_lipschitz
 from .convex import worst_smooth as worst_smooth
+from .nonconvex import bent_regression as bent_regression
+from .nonconvex import phase_retrieval as phase_retrieval
 from .physics import poisson as poisson
 from .quadratics import noisy_quadratic as noisy_quadratic
 from .quadratics import quadratic as quadratic
 from .regression import least_squares as least_squares
 from .regression import logistic as logistic
+from .regression import table as table
 from .relu import relu_network as relu_network
 from .scalar import absolute as absolute
 from .scalar import rosenbrock as rosenbrock
