@@ -1,6 +1,7 @@
 """The claims, by what they speak of."""
 
 from . import adaptive as adaptive
+from . import barriers as barriers
 from . import codes as codes
 from . import composite as composite
 from . import constrained as constrained
