@@ -3,6 +3,7 @@
 from . import adaptive as adaptive
 from . import arithmetic as arithmetic
 from . import averages as averages
+from . import barriers as barriers
 from . import codes as codes
 from . import composite as composite
 from . import constrained as constrained
