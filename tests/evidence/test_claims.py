@@ -182,6 +182,8 @@ PROBLEMS = {
     "Rosenbrock": lambda: problems.rosenbrock(),
     "wavy": lambda: problems.wavy(),
     "absolute": lambda: problems.absolute(),
+    "equilibrium": lambda: problems.equilibrium(),
+    "tempered equilibrium": lambda: problems.equilibrium(temperature=0.5),
 }
 
 
