@@ -182,6 +182,8 @@ PROBLEMS = {
     "Rosenbrock": lambda: problems.rosenbrock(),
     "wavy": lambda: problems.wavy(),
     "absolute": lambda: problems.absolute(),
+    "rectified filter": lambda: problems.rectified_filter(),
+    "pooled filter": lambda: problems.pooled_filter(),
     "equilibrium": lambda: problems.equilibrium(),
     "tempered equilibrium": lambda: problems.equilibrium(temperature=0.5),
 }

@@ -1,5 +1,7 @@
 """Seeded problems with known facts, by kind."""
 
+from .filters import pooled_filter as pooled_filter
+from .filters import rectified_filter as rectified_filter
 from .games import equilibrium as equilibrium
 from .quadratics import noisy_quadratic as noisy_quadratic
 from .quadratics import quadratic as quadratic
