@@ -195,6 +195,10 @@ PROBLEMS = {
     "the largest coordinate": lambda: problems.worst_lipschitz(),
     "ReLU network": lambda: problems.relu_network(),
     "Poisson": lambda: problems.poisson(),
+    "rectified filter": lambda: problems.rectified_filter(),
+    "pooled filter": lambda: problems.pooled_filter(),
+    "equilibrium": lambda: problems.equilibrium(),
+    "tempered equilibrium": lambda: problems.equilibrium(temperature=0.5),
 }
 
 

@@ -12,6 +12,8 @@ from . import descent as descent
 from . import dynamics as dynamics
 from . import elementwise as elementwise
 from . import finite_sums as finite_sums
+from . import filters as filters
+from . import games as games
 from . import geometry as geometry
 from . import horizons as horizons
 from . import identities as identities
