@@ -9,6 +9,7 @@ from . import geometry as geometry
 from . import identities as identities
 from . import interpolation as interpolation
 from . import matrices as matrices
+from . import merging as merging
 from . import modular as modular
 from . import noise as noise
 from . import particles as particles
