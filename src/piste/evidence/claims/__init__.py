@@ -22,6 +22,8 @@ from . import kronecker as kronecker
 from . import limits as limits
 from . import matrices as matrices
 from . import mirrors as mirrors
+from . import merging as merging
+from . import modular as modular
 from . import noise as noise
 from . import nonconvex as nonconvex
 from . import orthogonal as orthogonal
