@@ -1,6 +1,7 @@
 """The claims, by what they speak of."""
 
 from . import adaptive as adaptive
+from . import budgets as budgets
 from . import codes as codes
 from . import constrained as constrained
 from . import convex_nets as convex_nets
