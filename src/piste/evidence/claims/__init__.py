@@ -11,5 +11,6 @@ from . import geometry as geometry
 from . import identities as identities
 from . import matrices as matrices
 from . import noise as noise
+from . import refits as refits
 from . import scaling as scaling
 from . import schedules as schedules
