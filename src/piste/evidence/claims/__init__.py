@@ -4,6 +4,7 @@ from . import adaptive as adaptive
 from . import arithmetic as arithmetic
 from . import averages as averages
 from . import barriers as barriers
+from . import budgets as budgets
 from . import codes as codes
 from . import composite as composite
 from . import constrained as constrained
@@ -34,6 +35,7 @@ from . import races as races
 from . import rankings as rankings
 from . import regions as regions
 from . import sampling as sampling
+from . import refits as refits
 from . import scaling as scaling
 from . import schedules as schedules
 from . import secants as secants
