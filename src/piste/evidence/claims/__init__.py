@@ -12,8 +12,8 @@ from . import convex_nets as convex_nets
 from . import descent as descent
 from . import dynamics as dynamics
 from . import elementwise as elementwise
-from . import finite_sums as finite_sums
 from . import filters as filters
+from . import finite_sums as finite_sums
 from . import games as games
 from . import geometry as geometry
 from . import horizons as horizons
@@ -22,8 +22,8 @@ from . import interpolation as interpolation
 from . import kronecker as kronecker
 from . import limits as limits
 from . import matrices as matrices
-from . import mirrors as mirrors
 from . import merging as merging
+from . import mirrors as mirrors
 from . import modular as modular
 from . import noise as noise
 from . import nonconvex as nonconvex
@@ -33,9 +33,9 @@ from . import physics as physics
 from . import protocol as protocol
 from . import races as races
 from . import rankings as rankings
+from . import refits as refits
 from . import regions as regions
 from . import sampling as sampling
-from . import refits as refits
 from . import scaling as scaling
 from . import schedules as schedules
 from . import secants as secants

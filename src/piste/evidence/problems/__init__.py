@@ -4,12 +4,12 @@ from .convex import lasso as lasso
 from .convex import least_absolute as least_absolute
 from .convex import worst_lipschitz as worst_lipschitz
 from .convex import worst_smooth as worst_smooth
-from .nonconvex import bent_regression as bent_regression
-from .nonconvex import phase_retrieval as phase_retrieval
-from .physics import poisson as poisson
 from .filters import pooled_filter as pooled_filter
 from .filters import rectified_filter as rectified_filter
 from .games import equilibrium as equilibrium
+from .nonconvex import bent_regression as bent_regression
+from .nonconvex import phase_retrieval as phase_retrieval
+from .physics import poisson as poisson
 from .quadratics import noisy_quadratic as noisy_quadratic
 from .quadratics import quadratic as quadratic
 from .regression import least_squares as least_squares
