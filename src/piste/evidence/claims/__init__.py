@@ -1,5 +1,6 @@
 """The claims, by what they speak of."""
 
+from . import adagrad_norm as adagrad_norm
 from . import adaptive as adaptive
 from . import arithmetic as arithmetic
 from . import averages as averages
@@ -41,4 +42,5 @@ from . import schedules as schedules
 from . import secants as secants
 from . import solutions as solutions
 from . import steps as steps
+from . import tails as tails
 from . import votes as votes
