@@ -8,6 +8,7 @@ from . import convex_nets as convex_nets
 from . import descent as descent
 from . import dynamics as dynamics
 from . import geometry as geometry
+from . import halving as halving
 from . import identities as identities
 from . import matrices as matrices
 from . import noise as noise
