@@ -101,6 +101,7 @@ def test_what_is_asked_wrongly_is_met_with_one_line(runs, arguments, said):
     [
         ("", "empty"),
         ("N,loss\n", "too few"),
+        ('N,loss\n"' + "1" * 200_000, "not a CSV file"),
         ("N,loss\n1,2\n2,x\n", "line 3: loss is 'x'"),
         ("N,loss\n1,2\n2\n", "line 3: loss is 'empty'"),
         ("N,loss\n0,2\n", "line 2: N is 0"),
