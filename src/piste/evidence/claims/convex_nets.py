@@ -191,7 +191,7 @@ def a_few_steps_of_admm_are_good_already(method: Solver, seed: int) -> float:
     """
     x, y = task(ROWS, seed)
     active = patterns(x)[0]
-    found = (method(x, y, active, BETA, 0.1, steps=20), admm(x, y, active, BETA, RHO))
+    found = (method(x, y, active, BETA, 0.1, steps=20), admm(x, y, active, BETA, RHO, steps=1500))
     shares = [
         1 - float((y - said(*network(one.weights), x)).square().sum() / y.square().sum()) for one in found
     ]
