@@ -54,6 +54,20 @@ def test_the_law_of_chinchilla_takes_two_columns(two):
         assert text in done.output
 
 
+def test_compute_is_split_in_the_best_way(two):
+    done = piste(two, "--law", "chinchilla", "--x", "params", "--x", "tokens", "--flops", "6e21", "--json")
+    (best,) = json.loads(done.stdout)["best"]
+    assert best["N"] * best["D"] == pytest.approx(1e21)
+    loss = {
+        c: 1.69 + 406.4 * (c * best["N"]) ** -0.34 + 410.7 * (best["D"] / c) ** -0.28 for c in (0.9, 1, 1.1)
+    }
+    assert best["loss"] == pytest.approx(loss[1], rel=1e-5) and loss[1] < min(loss[0.9], loss[1.1])
+    assert (
+        "6e+21 flops: params ="
+        in piste(two, "--law", "chinchilla", "--x", "params", "--x", "tokens", "--flops", "6e21").output
+    )
+
+
 @pytest.mark.parametrize("ending", ["html", "png", "svg"])
 def test_a_picture_is_written(two, tmp_path, ending):
     out = tmp_path / f"law.{ending}"
@@ -71,6 +85,7 @@ def test_a_picture_is_written(two, tmp_path, ending):
         (("--x", "n"), "did you mean 'N'"),
         (("--y", "accuracy"), "no column 'accuracy'"),
         (("--law", "chinchilla", "--x", "N"), "give --x 2 times"),
+        (("--flops", "1e20"), "nothing to split"),
         (("--at", "big"), "--at big"),
         (("--at", "1e9,1e9"), "give 1 positive number"),
         (("--out", "law.doc"), "ends in none of"),
@@ -86,6 +101,7 @@ def test_what_is_asked_wrongly_is_met_with_one_line(runs, arguments, said):
     [
         ("", "empty"),
         ("N,loss\n", "too few"),
+        ('N,loss\n"' + "1" * 200_000, "not a CSV file"),
         ("N,loss\n1,2\n2,x\n", "line 3: loss is 'x'"),
         ("N,loss\n1,2\n2\n", "line 3: loss is 'empty'"),
         ("N,loss\n0,2\n", "line 2: N is 0"),

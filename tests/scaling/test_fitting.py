@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from piste.scaling import LAWS, checklist, fit, warnings
+from piste.scaling import LAWS, allocate, checklist, fit, warnings
 from piste.scaling.fitting import least
 from piste.scaling.laws import law_of
 from piste.scaling.minimizing import huber
@@ -149,3 +149,8 @@ def test_what_cannot_be_fitted_is_refused(law, sizes, loss, said):
 def test_an_unknown_law_is_refused_with_those_there_are():
     with pytest.raises(KeyError, match="chinchilla"):
         law_of("powr")
+
+
+def test_a_law_of_one_size_has_nothing_to_split():
+    with pytest.raises(ValueError, match="nothing to split"):
+        allocate(LAWS["power"], [1.0, 0.3], 1e20)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ MARKS = {"good": "✓", "warning": "!", "yours": "?"}
 )
 @click.option("--y", "loss", default="loss", show_default=True, help="Column of the loss.")
 @click.option("--at", "at", multiple=True, help="Foretell the loss at this size: 1e9, or 1e9,2e10 for two.")
+@click.option("--flops", type=click.FloatRange(min=0, min_open=True), multiple=True,
+              help="Split so much compute, 6·N·D, in the best way (chinchilla).")  # fmt: skip
 @click.option("--held-out", type=click.FloatRange(0, 0.5), default=0.2, show_default=True,
               help="Share of the runs, the largest, that a second fit must foretell.")  # fmt: skip
 @click.option("--samples", type=click.IntRange(min=2), default=400, show_default=True, help="Resamplings.")
@@ -39,8 +42,8 @@ MARKS = {"good": "✓", "warning": "!", "yours": "?"}
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="A page (.html) or a picture (.png, .svg)."
 )
 def fit(
-    file: Path, law_name: str, sizes: tuple[str, ...], loss: str, at: tuple[str, ...], held_out: float, samples: int,
-    seed: int, as_json: bool, out: Path | None,
+    file: Path, law_name: str, sizes: tuple[str, ...], loss: str, at: tuple[str, ...], flops: tuple[float, ...],
+    held_out: float, samples: int, seed: int, as_json: bool, out: Path | None,
 ) -> None:  # fmt: skip
     """Fit a scaling law to the runs of a CSV FILE, with intervals, a check on the largest runs, and the checklist of
     "(Mis)Fitting: A Survey of Scaling Laws"."""
@@ -53,6 +56,8 @@ def fit(
     columns = sizes or law.sizes
     if len(columns) != len(law.sizes):
         raise click.UsageError(f"{law.name} takes {len(law.sizes)} sizes: give --x {len(law.sizes)} times")
+    if flops and len(law.sizes) != 2:
+        raise click.UsageError(f"--flops: {law.name} has one size, there is nothing to split")
     wanted = [_numbers(text, len(columns)) for text in at]
     with explained(str(file), (ValueError, UnicodeDecodeError)):
         table = read(file, (*columns, loss))
@@ -61,9 +66,9 @@ def fit(
     if out is not None:
         _save(found, out)
     if as_json:
-        click.echo(json.dumps(as_dict(found, wanted), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(as_dict(found, wanted, flops), indent=2, ensure_ascii=False))
     else:
-        _print(found, wanted, Console())
+        _print(found, wanted, flops, Console())
 
 
 def _numbers(text: str, count: int) -> list[float]:
@@ -90,7 +95,7 @@ def _save(found: Fit, out: Path) -> None:
         raise click.ClickException('pictures need matplotlib: pip install "piste[fit]"') from error
 
 
-def as_dict(found: Fit, wanted: list[list[float]]) -> dict[str, Any]:
+def as_dict(found: Fit, wanted: list[list[float]], flops: Sequence[float]) -> dict[str, Any]:
     """What the command prints, for a machine."""
     from ..scaling import checklist
 
@@ -108,6 +113,7 @@ def as_dict(found: Fit, wanted: list[list[float]]) -> dict[str, Any]:
         "explained": found.explained,
         "held_out": None if held is None else {k: getattr(held, k).tolist() for k in ("seen", "said", "low", "high")},
         "foretold": [dict(zip(("sizes", "loss", "low", "high"), (at, *_foretold(found, at)))) for at in wanted],
+        "best": [dict(zip(("flops", "N", "D", "loss"), (c, *_best(found, c)))) for c in flops],
         "checklist": [{"topic": i.topic, "said": i.said, "status": i.status} for i in checklist(found)],
     }  # fmt: skip
 
@@ -117,7 +123,14 @@ def _foretold(found: Fit, at: list[float]) -> tuple[float, float, float]:
     return float(found.predict([at])[0]), float(low[0]), float(high[0])
 
 
-def _print(found: Fit, wanted: list[list[float]], console: Console) -> None:
+def _best(found: Fit, flops: float) -> tuple[float, float, float]:
+    from ..scaling import allocate
+
+    n, d = (float(part) for part in allocate(found.law, found.values, flops))
+    return n, d, float(found.predict([[n, d]])[0])
+
+
+def _print(found: Fit, wanted: list[list[float]], flops: Sequence[float], console: Console) -> None:
     from ..scaling import checklist
 
     named = ", ".join(f"{law} = {column}" for law, column in zip((*found.law.sizes, "L"), found.columns))
@@ -136,6 +149,10 @@ def _print(found: Fit, wanted: list[list[float]], console: Console) -> None:
     for at in wanted:
         said, low, high = _foretold(found, at)
         console.print(f"\nat {', '.join(f'{x:g}' for x in at)}: {said:.5g} ({low:.4g} to {high:.4g})")
+    for compute in flops:
+        n, d, said = _best(found, compute)
+        first, second, _ = found.columns
+        console.print(f"\n{compute:g} flops: {first} = {n:.4g}, {second} = {d:.4g}, {said:.5g}")
     console.print()
     items = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     for column in ("mark", "topic", "said"):

@@ -127,15 +127,6 @@ def hyperband(
     return min((halve(b, train, eta) for b in brackets(most, eta, draw)), key=lambda found: found[1])
 
 
-def scratch_cost(most: float, eta: int) -> float:
-    """What Hyperband spends where every training starts from scratch."""
-    counts = 0.0
-    for b in brackets(most, eta, lambda place, n: np.arange(n)):
-        n = len(b.ids)
-        counts += sum(max(1, math.floor(n / eta**i + 1e-9)) * length for i, length in enumerate(b.lengths))
-    return counts
-
-
 def curves(seed: int, crossing: float = 1.0) -> Curve:
     """Learning curves of endlessly many configurations, f + (1 - f) (1 + r/r₀)^-a: what is left, the time and the power
     are drawn for each. ``crossing``: how far times and powers differ; -1 turns the order of the first half around."""

@@ -34,8 +34,8 @@ def draw(found: Fit) -> Figure:
         left.fill_between(reach, low, high, color=BAND, alpha=0.15, lw=0)
         left.plot(reach, found.predict(at), color=LINE, lw=1.4)
         if second is not None:
-            left.annotate(f"{_column(found, 1)} = {second:.2g}", (reach[-1], found.predict(at)[-1]), ha="right",
-                          va="bottom", fontsize=8, color=LINE)  # fmt: skip
+            left.annotate(f"{_column(found, 1)} = {second:.2g}", (reach[-1], found.predict(at)[-1]), (0, 7),
+                          textcoords="offset points", ha="right", fontsize=8, color=LINE)  # fmt: skip
     left.scatter(x, found.loss, s=16, color=DOTS, zorder=3, label="measured")
     if found.held is not None:
         left.scatter(found.held.sizes[:, 0], found.held.seen, s=44, facecolors="none", edgecolors=HELD, zorder=4,

@@ -17,15 +17,21 @@ def read(path: Path, columns: Sequence[str]) -> Array:
 
     Errors (ValueError): no such column, with the nearest; what is not a number, with its line.
     """
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        header = [name.strip() for name in reader.fieldnames or ()]
-        for name in columns:
-            if name not in header:
-                raise ValueError(_missing(name, header))
-        reader.fieldnames = header
-        rows = [_numbers(row, columns, reader.line_num) for row in reader if any(row.values())]
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = _rows(csv.DictReader(file), columns)
+    except csv.Error as error:
+        raise ValueError(f"not a CSV file: {error}") from error
     return np.array(rows, dtype=np.float64).reshape(-1, len(columns))
+
+
+def _rows(reader: csv.DictReader[str], columns: Sequence[str]) -> list[list[float]]:
+    header = [name.strip() for name in reader.fieldnames or ()]
+    for name in columns:
+        if name not in header:
+            raise ValueError(_missing(name, header))
+    reader.fieldnames = header
+    return [_numbers(row, columns, reader.line_num) for row in reader if any(row.values())]
 
 
 def _numbers(row: dict[str, str], columns: Sequence[str], line: int) -> list[float]:

@@ -18,6 +18,7 @@ from . import finite_sums as finite_sums
 from . import games as games
 from . import geometry as geometry
 from . import horizons as horizons
+from . import halving as halving
 from . import identities as identities
 from . import interpolation as interpolation
 from . import kronecker as kronecker

@@ -144,6 +144,24 @@ def the_wrong_form_misleads_beyond_the_data(method: Fitting, seed: int) -> float
     return float(np.log10(without / with_it))
 
 
+@claim(
+    "held out", MISFITTING, kind="empirical", predicts=equal(0.95), tolerance=0.12, subject=fit, wrong=half_as_sure,
+    seeds=10, scale="A·N^-α, 15 points over three decades, noise 1 %, 8 laws a seed",
+)  # fmt: skip
+def the_largest_runs_lie_in_the_interval_foretold(method: Fitting, seed: int) -> float:
+    """A law is to be tried on runs that were held out: from the smaller ones the interval of 95 % foretells the
+    largest in 95 % of cases.
+
+    The share of the largest fifth of the runs, three of 15, in the interval of a fit to the others.
+    """
+    sizes, inside = np.geomspace(1e6, 1e9, 15), 0
+    for i in range(8):
+        loss = losses(LAWS["power"], (400.0, 0.34), sizes, 0.01, 1_000_000 + 8 * seed + i)
+        held = method("power", sizes, loss, samples=60, seed=i).held
+        inside += 0 if held is None else held.inside
+    return inside / 24
+
+
 def grid_of_runs() -> Array:
     n, d = np.meshgrid(np.geomspace(5e7, 1.6e10, 6), np.geomspace(5e9, 5e11, 6))
     return np.stack([n.ravel(), d.ravel()], 1)
