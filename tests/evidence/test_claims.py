@@ -182,6 +182,7 @@ PROBLEMS = {
     "Rosenbrock": lambda: problems.rosenbrock(),
     "wavy": lambda: problems.wavy(),
     "absolute": lambda: problems.absolute(),
+    "lifted dictionary": lambda: problems.lifted_dictionary(),
     "rectified filter": lambda: problems.rectified_filter(),
     "pooled filter": lambda: problems.pooled_filter(),
     "equilibrium": lambda: problems.equilibrium(),

@@ -1,5 +1,6 @@
 """Seeded problems with known facts, by kind."""
 
+from .dictionaries import lifted_dictionary as lifted_dictionary
 from .filters import pooled_filter as pooled_filter
 from .filters import rectified_filter as rectified_filter
 from .games import equilibrium as equilibrium
