@@ -183,6 +183,7 @@ PROBLEMS = {
     "wavy": lambda: problems.wavy(),
     "absolute": lambda: problems.absolute(),
     "lifted dictionary": lambda: problems.lifted_dictionary(),
+    "acyclic regression": lambda: problems.acyclic_regression(),
     "rectified filter": lambda: problems.rectified_filter(),
     "pooled filter": lambda: problems.pooled_filter(),
     "equilibrium": lambda: problems.equilibrium(),

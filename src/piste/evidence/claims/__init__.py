@@ -8,6 +8,7 @@ from . import dynamics as dynamics
 from . import filters as filters
 from . import games as games
 from . import geometry as geometry
+from . import graphs as graphs
 from . import identities as identities
 from . import matrices as matrices
 from . import noise as noise
