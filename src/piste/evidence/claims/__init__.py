@@ -5,6 +5,7 @@ from . import codes as codes
 from . import constrained as constrained
 from . import descent as descent
 from . import dynamics as dynamics
+from . import eigenvectors as eigenvectors
 from . import filters as filters
 from . import games as games
 from . import geometry as geometry
