@@ -195,6 +195,8 @@ PROBLEMS = {
     "the largest coordinate": lambda: problems.worst_lipschitz(),
     "ReLU network": lambda: problems.relu_network(),
     "Poisson": lambda: problems.poisson(),
+    "lifted dictionary": lambda: problems.lifted_dictionary(),
+    "acyclic regression": lambda: problems.acyclic_regression(),
     "rectified filter": lambda: problems.rectified_filter(),
     "pooled filter": lambda: problems.pooled_filter(),
     "equilibrium": lambda: problems.equilibrium(),

@@ -13,12 +13,14 @@ from . import convex_nets as convex_nets
 from . import descent as descent
 from . import dynamics as dynamics
 from . import elementwise as elementwise
+from . import eigenvectors as eigenvectors
 from . import filters as filters
 from . import finite_sums as finite_sums
 from . import games as games
 from . import geometry as geometry
 from . import horizons as horizons
 from . import halving as halving
+from . import graphs as graphs
 from . import identities as identities
 from . import interpolation as interpolation
 from . import kronecker as kronecker
@@ -45,3 +47,4 @@ from . import solutions as solutions
 from . import steps as steps
 from . import tails as tails
 from . import votes as votes
+from . import sparse as sparse

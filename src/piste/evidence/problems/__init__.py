@@ -10,6 +10,11 @@ from .games import equilibrium as equilibrium
 from .nonconvex import bent_regression as bent_regression
 from .nonconvex import phase_retrieval as phase_retrieval
 from .physics import poisson as poisson
+from .dictionaries import lifted_dictionary as lifted_dictionary
+from .filters import pooled_filter as pooled_filter
+from .filters import rectified_filter as rectified_filter
+from .games import equilibrium as equilibrium
+from .graphs import acyclic_regression as acyclic_regression
 from .quadratics import noisy_quadratic as noisy_quadratic
 from .quadratics import quadratic as quadratic
 from .regression import least_squares as least_squares
