@@ -6,6 +6,7 @@ from . import constrained as constrained
 from . import descent as descent
 from . import dynamics as dynamics
 from . import geometry as geometry
+from . import grokking as grokking
 from . import identities as identities
 from . import interpolation as interpolation
 from . import matrices as matrices
