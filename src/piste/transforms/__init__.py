@@ -23,6 +23,7 @@ from .composites import graft as graft
 from .decay import decay_new_weights as decay_new_weights
 from .decay import decay_weights as decay_weights
 from .decay import descend as descend
+from .directions import orthograd as orthograd
 from .kronecker import in_eigenbasis as in_eigenbasis
 from .kronecker import scale_by_shampoo as scale_by_shampoo
 from .layerwise import normalize_rms as normalize_rms

@@ -21,6 +21,7 @@ from . import geometry as geometry
 from . import horizons as horizons
 from . import halving as halving
 from . import graphs as graphs
+from . import grokking as grokking
 from . import identities as identities
 from . import interpolation as interpolation
 from . import kronecker as kronecker
