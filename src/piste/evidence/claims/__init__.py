@@ -9,4 +9,5 @@ from . import geometry as geometry
 from . import identities as identities
 from . import matrices as matrices
 from . import noise as noise
+from . import recovery as recovery
 from . import schedules as schedules
