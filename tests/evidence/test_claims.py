@@ -201,6 +201,9 @@ PROBLEMS = {
     "pooled filter": lambda: problems.pooled_filter(),
     "equilibrium": lambda: problems.equilibrium(),
     "tempered equilibrium": lambda: problems.equilibrium(temperature=0.5),
+    "matrix sensing": lambda: problems.matrix_sensing(),
+    "asymmetric factors": lambda: problems.asymmetric_factors(),
+    "robust sensing": lambda: problems.robust_sensing(),
 }
 
 

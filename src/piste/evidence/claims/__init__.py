@@ -42,6 +42,7 @@ from . import refits as refits
 from . import regions as regions
 from . import sampling as sampling
 from . import scaling as scaling
+from . import recovery as recovery
 from . import schedules as schedules
 from . import secants as secants
 from . import solutions as solutions

@@ -15,6 +15,9 @@ from .filters import pooled_filter as pooled_filter
 from .filters import rectified_filter as rectified_filter
 from .games import equilibrium as equilibrium
 from .graphs import acyclic_regression as acyclic_regression
+from .matrices import asymmetric_factors as asymmetric_factors
+from .matrices import matrix_sensing as matrix_sensing
+from .matrices import robust_sensing as robust_sensing
 from .quadratics import noisy_quadratic as noisy_quadratic
 from .quadratics import quadratic as quadratic
 from .regression import least_squares as least_squares
