@@ -40,5 +40,6 @@ from . import scaling as scaling
 from . import schedules as schedules
 from . import secants as secants
 from . import solutions as solutions
+from . import spheres as spheres
 from . import steps as steps
 from . import votes as votes
