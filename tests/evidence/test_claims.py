@@ -197,6 +197,7 @@ PROBLEMS = {
     "Poisson": lambda: problems.poisson(),
     "rectified filter": lambda: problems.rectified_filter(),
     "pooled filter": lambda: problems.pooled_filter(),
+    "covariance of a deep linear network": lambda: problems.covariance_network(),
     "equilibrium": lambda: problems.equilibrium(),
     "tempered equilibrium": lambda: problems.equilibrium(temperature=0.5),
 }

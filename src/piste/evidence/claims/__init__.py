@@ -21,6 +21,7 @@ from . import identities as identities
 from . import interpolation as interpolation
 from . import kronecker as kronecker
 from . import limits as limits
+from . import low_rank as low_rank
 from . import matrices as matrices
 from . import merging as merging
 from . import mirrors as mirrors
