@@ -199,6 +199,7 @@ PROBLEMS = {
     "acyclic regression": lambda: problems.acyclic_regression(),
     "rectified filter": lambda: problems.rectified_filter(),
     "pooled filter": lambda: problems.pooled_filter(),
+    "covariance of a deep linear network": lambda: problems.covariance_network(),
     "equilibrium": lambda: problems.equilibrium(),
     "tempered equilibrium": lambda: problems.equilibrium(temperature=0.5),
     "matrix sensing": lambda: problems.matrix_sensing(),

@@ -26,6 +26,7 @@ from . import identities as identities
 from . import interpolation as interpolation
 from . import kronecker as kronecker
 from . import limits as limits
+from . import low_rank as low_rank
 from . import matrices as matrices
 from . import merging as merging
 from . import mirrors as mirrors
@@ -46,6 +47,7 @@ from . import recovery as recovery
 from . import schedules as schedules
 from . import secants as secants
 from . import solutions as solutions
+from . import spheres as spheres
 from . import steps as steps
 from . import tails as tails
 from . import votes as votes

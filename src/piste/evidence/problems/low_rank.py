@@ -1,0 +1,65 @@
+"""Matrices of low rank: factors whose product should meet a target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..problem import Problem, problem
+from .quadratics import rotation
+
+
+def bures(covariance: Tensor, root: Tensor, smoothing: float = 0.0) -> Tensor:
+    """The squared Bures-Wasserstein distance of C + τI from the covariance whose symmetric root is given: tr C + tr Σ -
+    2 tr (Σ^½ C Σ^½)^½."""
+    c = covariance + smoothing * torch.eye(len(covariance), dtype=torch.float64)
+    roots = torch.linalg.eigvalsh(root @ c @ root).clamp(min=0).sqrt()
+    return c.trace() + root.square().sum() - 2 * roots.sum()
+
+
+@problem
+def covariance_network(
+    spectrum: Sequence[float] = (4.0, 3.0, 2.0, 1.0, 0.5), rank: int = 3, depth: int = 3, smoothing: float = 0.1,
+    seed: int = 0,
+) -> Problem:  # fmt: skip
+    """The squared Bures-Wasserstein distance of C + τI from a covariance Σ of that spectrum, where C = W Wᵀ is that of
+    a deep linear network W = W_d … W₁ with Gaussian inputs, all layers but the last ``rank`` × ``rank``.
+
+    With τ below the ``rank`` largest λᵢ the minimum is the sum of (√λᵢ - √τ)² over the other λᵢ. Every layer of the
+    start is the identity and noise of deviation 0.1. Source: "Critical Points and Convergence Analysis of Generative
+    Deep Linear Networks Trained with Bures-Wasserstein Loss", Pierre Bréchet et al., 2023.
+    """
+    values = torch.tensor(sorted(spectrum, reverse=True), dtype=torch.float64)
+    size, axes = len(values), rotation(len(values), seed)
+    root = axes * values.sqrt() @ axes.mT
+    shapes = {f"w{i}": (rank, rank) for i in range(1, depth)} | {f"w{depth}": (size, rank)}
+    random = torch.Generator().manual_seed(seed + 1)
+    start = [
+        torch.eye(*shape, dtype=torch.float64)
+        + 0.1 * torch.randn(shape, generator=random, dtype=torch.float64)
+        for shape in shapes.values()
+    ]
+    best = [torch.eye(rank, dtype=torch.float64)] * (depth - 1) + [
+        axes[:, :rank] * (values[:rank] - smoothing).sqrt()
+    ]
+
+    def loss(x: Tensor) -> Tensor:
+        w = torch.eye(rank, dtype=torch.float64)
+        for part, shape in zip(
+            x.split([math.prod(s) for s in shapes.values()]), shapes.values(), strict=True
+        ):
+            w = part.view(shape) @ w
+        return bures(w @ w.mT, root, smoothing)
+
+    least = float((values[rank:].sqrt() - smoothing**0.5).square().sum())
+    return Problem(
+        "covariance of a deep linear network",
+        loss,
+        torch.cat([w.flatten() for w in start]),
+        least,
+        torch.cat([w.flatten() for w in best]),
+        shapes=shapes,
+    )
