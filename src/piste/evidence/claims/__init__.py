@@ -2,11 +2,13 @@
 
 from . import adaptive as adaptive
 from . import codes as codes
+from . import collapse as collapse
 from . import constrained as constrained
 from . import descent as descent
 from . import dynamics as dynamics
 from . import geometry as geometry
 from . import identities as identities
+from . import linear_nets as linear_nets
 from . import matrices as matrices
 from . import noise as noise
 from . import schedules as schedules
