@@ -8,6 +8,7 @@ from . import barriers as barriers
 from . import budgets as budgets
 from . import codes as codes
 from . import composite as composite
+from . import collapse as collapse
 from . import constrained as constrained
 from . import convex_nets as convex_nets
 from . import descent as descent
@@ -27,6 +28,7 @@ from . import interpolation as interpolation
 from . import kronecker as kronecker
 from . import limits as limits
 from . import low_rank as low_rank
+from . import linear_nets as linear_nets
 from . import matrices as matrices
 from . import merging as merging
 from . import mirrors as mirrors
@@ -52,3 +54,4 @@ from . import steps as steps
 from . import tails as tails
 from . import votes as votes
 from . import sparse as sparse
+from . import stability as stability
