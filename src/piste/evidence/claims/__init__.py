@@ -25,6 +25,7 @@ from . import halving as halving
 from . import horizons as horizons
 from . import identities as identities
 from . import interpolation as interpolation
+from . import kinks as kinks
 from . import kronecker as kronecker
 from . import limits as limits
 from . import linear_nets as linear_nets
@@ -33,6 +34,7 @@ from . import matrices as matrices
 from . import merging as merging
 from . import mirrors as mirrors
 from . import modular as modular
+from . import momenta as momenta
 from . import noise as noise
 from . import nonconvex as nonconvex
 from . import orthogonal as orthogonal
