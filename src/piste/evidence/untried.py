@@ -34,13 +34,13 @@ UNTRIED = (
     Untried(
         "On the Importance of Gradient Norm in PAC-Bayesian Bounds",
         "The norm of the loss's gradient tracks the gap between training and test error over architectures.",
-        "A correlation over architectures takes dozens of them, each tuned and trained to its end; over nets that train "
-        "in seconds the gap is within its noise.",
+        "A correlation over architectures takes dozens of them, each tuned and trained to its end; over nets that "
+        "train in seconds the gap is within its noise.",
     ),
     Untried(
         "Algorithmic Stability of Heavy-Tailed SGD with General Loss Functions",
         "The generalization gap is not monotone in the tail index of the noise.",
-        "With infinite variance the gap of a few thousand small runs has no stable mean; the paper itself measures it on "
-        "networks over many runs. piste tries what such tails do to steps.",
+        "With infinite variance the gap of a few thousand small runs has no stable mean; piste tries what such tails "
+        "do to steps.",
     ),
 )
