@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import io
 import math
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +19,11 @@ MARKS = {
     "confirmed": "✓ confirmed", "not confirmed": "✗ not confirmed", "inconclusive": "≈ inconclusive",
     "needs hardware": "needs hardware", "error": "**error**",
 }  # fmt: skip
-INTRO = """# Evidence
+INTRO = """---
+hide: [toc]
+---
+
+# Evidence
 
 What papers claim of the methods that piste carries, tried: each claim is a small seeded experiment with a prediction
 that can fail. `piste verify` runs the quick ones, `piste verify --cost full` all of them.
@@ -41,20 +47,25 @@ def pages() -> dict[str, str | bytes]:
     )
     if not rows:
         return {"evidence.md": INTRO + "\nThe ledger is empty: `make verify-full` fills it.\n"}
-    methods = sorted({row["method"] for row in rows}, key=str.lower)
     made: dict[str, str | bytes] = {"evidence.md": _all(rows)}
-    for method in methods:
+    for method in sorted({row["method"] for row in rows}, key=str.lower):
         mine = [row for row in rows if row["method"] == method]
-        made[f"evidence/{method}.md"] = _page(method, mine)
-        made[f"evidence/{method}.svg"] = _picture(mine)
+        made[f"evidence/{_file(method)}.md"] = _page(method, mine)
+        made |= {f"evidence/{row['name']}.svg": _picture(row) for row in mine if _drawn(row)}
     return made
+
+
+def _file(method: str) -> str:
+    """A method's name as that of a file and a part of an address."""
+    plain = unicodedata.normalize("NFKD", method).encode("ascii", "ignore").decode()
+    return re.sub(r"[^\w.-]+", "-", plain).strip("-")
 
 
 def link(method: str) -> str:
     """A cell of the table of methods: how many claims ended how, and where to read on."""
     counts = Counter(MARKS[row["verdict"]][0] for row in ledger.of_method(method))
     said = " ".join(f"{counts[mark]} {mark}" for mark in "✓✗≈" if counts[mark])
-    return f"[{said}](evidence/{method}.md)" if said else "–"
+    return f"[{said}](evidence/{_file(method)}.md)" if said else "–"
 
 
 def _all(rows: Sequence[Row]) -> str:
@@ -63,13 +74,38 @@ def _all(rows: Sequence[Row]) -> str:
     kinds_said = ", ".join(f"{kinds[k]} {k}" for k in ("identity", "theorem", "empirical") if kinds[k])
     papers = len({r["paper"] for r in rows})
     head = f"\n{len(rows)} claims ({kinds_said}) of {papers} papers: {said}.\n\n"
+    against = [r for r in rows if r["verdict"] not in ("confirmed", "needs hardware")]
+    parts = [
+        "## What did not come out as its paper says\n", *_against(against), "\n## All claims\n", *_table(rows), *_untried(),
+    ]  # fmt: skip
+    return INTRO + head + "\n".join(parts) + "\n"
+
+
+def _against(rows: Sequence[Row]) -> list[str]:
+    """What a reader looks for first: the paper, what was expected and seen, and at what scale."""
+    if not rows:
+        return ["Nothing."]
+    lines = ["| claim | paper | predicted | seen | verdict | tried at |", "|---|---|---|---|---|---|"]
+    for r in rows:
+        lines.append(
+            f"| {_linked(r, _words(r['name']))} | *{r['paper']}* | {r['prediction']} | {_seen(r)} | "
+            f"{MARKS[r['verdict']]} | {r['scale'] or '–'} |"
+        )
+    return lines
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
     lines = ["| method | claim | kind | predicted | seen | verdict |", "|---|---|---|---|---|---|"]
     for r in rows:
         lines.append(
-            f"| [{r['method']}](evidence/{r['method']}.md) | {_words(r['name'])} | {r['kind']} | {r['prediction']} | "
-            f"{_seen(r)} | {MARKS[r['verdict']]} |"
+            f"| [{r['method']}](evidence/{_file(r['method'])}.md) | {_linked(r, _words(r['name']))} | {r['kind']} | "
+            f"{r['prediction']} | {_seen(r)} | {MARKS[r['verdict']]} |"
         )
-    return INTRO + head + "\n".join([*lines, *_untried()]) + "\n"
+    return lines
+
+
+def _linked(r: Row, text: str) -> str:
+    return f"[{text}](evidence/{_file(r['method'])}.md#{r['name']})"
 
 
 def _untried() -> list[str]:
@@ -78,14 +114,17 @@ def _untried() -> list[str]:
 
 
 def _page(method: str, rows: Sequence[Row]) -> str:
-    parts = [f"# {method}: evidence\n\n![What was predicted (shaded) and what was seen]({method}.svg)\n"]
+    parts = [
+        f"# {method}: evidence\n\nIn pictures the prediction is shaded; the dot is what was seen, the bar its interval.\n"
+    ]
     for r in rows:
         scale = f"\n\nTried at: {r['scale']}." if r["scale"] else ""
         note = f"\n\n{r['note'].capitalize()}." if r["note"] else ""
         parts.append(
-            f"## {_words(r['name']).capitalize()}\n\n*{r['paper']}* ({r['kind']})\n\n{r['statement']}\n\n"
-            f"{_how(r['name'])}{scale}{note}\n\n"
-            f"| predicted | tolerance | seen | runs | verdict | when, on what |\n|---|---|---|---|---|---|\n"
+            f"## {_words(r['name']).capitalize()} {{ #{r['name']} }}\n\n*{r['paper']}* ({r['kind']})\n\n"
+            f"{r['statement']}\n\n{_how(r['name'])}{scale}{note}\n\n"
+            + (f"![{r['prediction']}; seen {_seen(r)}]({r['name']}.svg)\n\n" if _drawn(r) else "")
+            + f"| predicted | tolerance | seen | runs | verdict | when, on what |\n|---|---|---|---|---|---|\n"
             f"| {r['prediction']} | {r['tolerance']:g} | {_seen(r)} | {r['seeds']} | {MARKS[r['verdict']]} | {r['date']}, "
             f"code {r['code']}, torch {r['torch']}, {r['system']}; {r['seconds']:.1f} s |\n"
         )
@@ -109,38 +148,32 @@ def _seen(r: Row) -> str:
     return f"{r['seen']:.4g}" + (f" ({r['low']:.3g} to {r['high']:.3g})" if r["high"] > r["low"] else "")
 
 
-def _picture(rows: Sequence[Row]) -> bytes:
-    """For each claim a line of numbers: the prediction shaded, the interval of what was seen on it."""
+def _drawn(r: Row) -> bool:
+    return r["seen"] is not None and all(math.isfinite(r[key]) for key in ("low", "seen", "high"))
+
+
+def _picture(r: Row) -> bytes:
+    """A line of numbers: the prediction shaded, the interval of what was seen on it."""
     import matplotlib
     from matplotlib.figure import Figure
 
     matplotlib.rcParams["svg.fonttype"] = "none"
-    by_name = {c.name: c for c in claims()}
-    shown = [r for r in rows if r["seen"] is not None and math.isfinite(r["seen"])]
-    figure = Figure(figsize=(7.5, 0.75 * max(1, len(shown)) + 0.2), layout="constrained")
-    axes = figure.subplots(max(1, len(shown)), 1, squeeze=False)[:, 0]
-    for ax, r in zip(axes, shown, strict=False):
-        claim = by_name[r["name"]]
-        least, most = claim.prediction.low - claim.tolerance, claim.prediction.high + claim.tolerance
-        ends = [x for x in (least, most, r["low"], r["high"]) if math.isfinite(x)]
-        room = 0.15 * (max(ends) - min(ends)) or 0.1 * abs(ends[0]) or 1.0
-        left, right = min(ends) - room, max(ends) + room
-        ax.axvspan(max(least, left), min(most, right), color="tab:green", alpha=0.2, lw=0)
-        good = r["verdict"] == "confirmed"
-        ax.plot(
-            [r["low"], r["high"]],
-            [0, 0],
-            color="tab:blue" if good else "tab:red",
-            lw=3,
-            solid_capstyle="round",
-        )
-        ax.plot([r["seen"]], [0], "o", color="tab:blue" if good else "tab:red", ms=6)
-        ax.set(xlim=(left, right), ylim=(-1, 1), yticks=[])
-        ax.set_title(_words(r["name"]), fontsize=8, loc="left", color="gray")
-        ax.tick_params(labelsize=7, colors="gray")
-        for side in ("top", "left", "right"):
-            ax.spines[side].set_visible(False)
-        ax.spines["bottom"].set_color("gray")
+    (claim,) = claims([r["name"]])
+    least, most = claim.prediction.low - claim.tolerance, claim.prediction.high + claim.tolerance
+    ends = [x for x in (least, most, r["low"], r["high"]) if math.isfinite(x)]
+    room = 0.15 * (max(ends) - min(ends)) or 0.1 * abs(ends[0]) or 1.0
+    left, right = min(ends) - room, max(ends) + room
+    color = "tab:blue" if r["verdict"] == "confirmed" else "tab:red"
+    figure = Figure(figsize=(7.5, 0.6), layout="constrained")
+    ax = figure.subplots()
+    ax.axvspan(max(least, left), min(most, right), color="tab:green", alpha=0.2, lw=0)
+    ax.plot([r["low"], r["high"]], [0, 0], color=color, lw=3, solid_capstyle="round")
+    ax.plot([r["seen"]], [0], "o", color=color, ms=6)
+    ax.set(xlim=(left, right), ylim=(-1, 1), yticks=[])
+    ax.tick_params(labelsize=7, colors="gray")
+    for side in ("top", "left", "right"):
+        ax.spines[side].set_visible(False)
+    ax.spines["bottom"].set_color("gray")
     out = io.BytesIO()
     figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
     return out.getvalue()
