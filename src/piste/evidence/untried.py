@@ -42,5 +42,25 @@ UNTRIED = (
         "The generalization gap is not monotone in the tail index of the noise.",
         "With infinite variance the gap of a few thousand small runs has no stable mean; piste tries what such tails "
         "do to steps.",
+        "CoLiDE: Concomitant Linear DAG Estimation",
+        "On graphs of hundreds of nodes, with another noise variance at every node, it makes fewer errors than the "
+        "methods before it.",
+        "Too large for a claim, which has a minute at most; those here stay at 6 nodes and one variance.",
+    ),
+    Untried(
+        "Supervised Dictionary Learning with Auxiliary Covariates",
+        "Supervised dictionaries classify rare documents and chest X-ray images better than separate steps.",
+        "The documents and images must be downloaded; both convergence theorems are tried on random data.",
+    ),
+    Untried(
+        "Approximating Nash Equilibria in Normal-Form Games via Stochastic Optimization",
+        "On large games of many players stochastic gradients on the loss outperform the best methods before it.",
+        "The games come from collections that must be installed, and the methods before it would have to be written; "
+        "the loss is tried on small games of two players.",
+    ),
+    Untried(
+        "Proper Laplacian Representation Learning",
+        "Neural networks learn the eigenvectors from the pixels or positions of a walk through mazes.",
+        "Training networks in mazes is too long for a claim; the dynamics are tried on the vectors themselves.",
     ),
 )

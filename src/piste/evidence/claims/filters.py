@@ -60,6 +60,7 @@ def at_least_nearly_half_of_small_starts_find_the_filter(method: Any, seed: int)
     """
     size, radius, rows = 4, 0.1, 200
     p = rectified_filter(size, rows, seed)
+    assert p.minimizer is not None
     random = torch.Generator().manual_seed(seed + 1)
     away = torch.randn(rows, size, generator=random, dtype=torch.float64)
     length = radius * torch.rand(rows, 1, generator=random, dtype=torch.float64) ** (1 / size)
@@ -104,7 +105,9 @@ def close_patches_make_a_filter_easier_to_learn(method: Any, seed: int) -> float
 
     def left(closeness: float) -> float:
         p = pooled_filter(closeness, seed=seed)
+        assert p.minimizer is not None
+        v = p.minimizer
         ends = [descend(p, method, 40, lr=rate).end for rate in (0.5, 1.0, 2.0, 4.0, 8.0)]
-        return min(float((w - p.minimizer).norm()) for w in ends)
+        return min(float((w - v).norm()) for w in ends)
 
     return left(0.9) / left(0.0)
