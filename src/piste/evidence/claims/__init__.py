@@ -15,5 +15,6 @@ from . import modular as modular
 from . import noise as noise
 from . import particles as particles
 from . import physics as physics
+from . import physics_networks as physics_networks
 from . import schedules as schedules
 from . import solutions as solutions
