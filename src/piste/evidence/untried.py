@@ -20,4 +20,10 @@ UNTRIED = (
         "Tables of trained networks over a grid of hyperparameters are cheap test problems for searches.",
         "The tables must be downloaded; piste's own searches are measured on curves that are made here.",
     ),
+    Untried(
+        "On the Importance of Gradient Norm in PAC-Bayesian Bounds",
+        "Bounds on generalization whose complexity is an expected norm of the loss's gradient, for unbounded losses.",
+        "It speaks of how tight a bound is for trained classifiers, not of a method: on models small enough for two "
+        "cores the bound is met by wide margins whatever is trained, so that a claim of it could not fail.",
+    ),
 )

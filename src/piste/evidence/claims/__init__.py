@@ -13,6 +13,7 @@ from . import matrices as matrices
 from . import merging as merging
 from . import modular as modular
 from . import noise as noise
+from . import operators as operators
 from . import particles as particles
 from . import physics as physics
 from . import physics_networks as physics_networks

@@ -95,7 +95,7 @@ def level(depth: float) -> float:
     predicts=at_most(0.05),
     tolerance=0.0,
     wrong=scaled("SGD", 1e-6),
-    seeds=5,
+    seeds=8,
     cost="full",
     scale="a well of depth 20 and width 2 on (-3, 3), a tanh network of 24 hidden units at 120 points, 800 steps of "
     "L-BFGS from the energy 1",
@@ -174,7 +174,7 @@ def poisson_error(model: Model, seed: int, rate: float, steps: int) -> float:
     predicts=at_most(0.5),
     tolerance=0.0,
     wrong=mlp,
-    seeds=3,
+    seeds=5,
     cost="full",
     scale="-u'' = f on (-1, 1), u of two waves; 88 numbers in 8 splines against 87 in two layers of tanh; 600 steps of "
     "Adam, each with the best of 3 rates",
