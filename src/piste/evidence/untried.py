@@ -62,5 +62,9 @@ UNTRIED = (
         "Proper Laplacian Representation Learning",
         "Neural networks learn the eigenvectors from the pixels or positions of a walk through mazes.",
         "Training networks in mazes is too long for a claim; the dynamics are tried on the vectors themselves.",
+        "On the Importance of Gradient Norm in PAC-Bayesian Bounds",
+        "Bounds on generalization whose complexity is an expected norm of the loss's gradient, for unbounded losses.",
+        "It speaks of how tight a bound is for trained classifiers, not of a method: on models small enough for two "
+        "cores the bound is met by wide margins whatever is trained, so that a claim of it could not fail.",
     ),
 )

@@ -37,9 +37,11 @@ from . import modular as modular
 from . import momenta as momenta
 from . import noise as noise
 from . import nonconvex as nonconvex
+from . import operators as operators
 from . import orthogonal as orthogonal
 from . import particles as particles
 from . import physics as physics
+from . import physics_networks as physics_networks
 from . import protocol as protocol
 from . import races as races
 from . import rankings as rankings

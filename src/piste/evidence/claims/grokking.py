@@ -53,8 +53,13 @@ def quadrants(seed: int) -> tuple[Tensor, Tensor]:
 
 
 def fit(method: Any, seed: int, steps: int, lr: float) -> tuple[list[Tensor], list[Tensor], float]:
+<<<<<<< HEAD
     """A two-layer ReLU network without output bias, of 32 units, trained on ``quadrants`` by its logistic loss:
     weights, gradients there and the share of points that it has right."""
+=======
+    """A two-layer ReLU network without output bias, of 32 units, trained on ``quadrants`` by its logistic loss: its
+    weights, the gradients there and the share of points that it has right."""
+>>>>>>> ev-nets
     x, y = quadrants(seed)
     random = torch.Generator().manual_seed(seed + 1)
     w = torch.nn.Parameter(torch.randn(3, 32, generator=random, dtype=torch.float64))
@@ -117,17 +122,17 @@ def orthograd_steps_at_right_angles_to_the_weights(method: Any, seed: int) -> fl
     tolerance=0.0,
     wrong=straight,
     seeds=3,
-    scale="50 points of the plane, ReLU networks of 32 units, 1,000 steps of the rate 0.1",
+    scale="50 points of the plane, ReLU networks of 32 units, 500 steps of the rate 0.1",
 )
 def orthograd_prevents_that_the_loss_is_lowered_by_scale_alone(method: Any, seed: int) -> float:
     """Once all points are right, gradients point along the weights: the loss falls by scaling the logits. ⊥Grad takes
     this component away, and the weights grow by what is of second order in the rate only.
 
-    The growth of log(‖W‖‖v‖) in 1,000 steps over that with the gradient as it is.
+    The growth of log(‖W‖‖v‖) in 500 steps over that with the gradient as it is.
     """
 
     def growth(how: Any) -> float:
-        first, last = (fit(how, seed, steps, 0.1)[0] for steps in (0, 1000))
+        first, last = (fit(how, seed, steps, 0.1)[0] for steps in (0, 500))
         return sum(math.log(float(b.norm() / a.norm())) for a, b in zip(first, last, strict=True))
 
     return growth(method) / growth(straight)
