@@ -53,13 +53,8 @@ def quadrants(seed: int) -> tuple[Tensor, Tensor]:
 
 
 def fit(method: Any, seed: int, steps: int, lr: float) -> tuple[list[Tensor], list[Tensor], float]:
-<<<<<<< HEAD
-    """A two-layer ReLU network without output bias, of 32 units, trained on ``quadrants`` by its logistic loss:
-    weights, gradients there and the share of points that it has right."""
-=======
     """A two-layer ReLU network without output bias, of 32 units, trained on ``quadrants`` by its logistic loss: its
     weights, the gradients there and the share of points that it has right."""
->>>>>>> ev-nets
     x, y = quadrants(seed)
     random = torch.Generator().manual_seed(seed + 1)
     w = torch.nn.Parameter(torch.randn(3, 32, generator=random, dtype=torch.float64))
