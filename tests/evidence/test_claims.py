@@ -182,7 +182,7 @@ PROBLEMS = {
     "Rosenbrock": lambda: problems.rosenbrock(),
     "wavy": lambda: problems.wavy(),
     "absolute": lambda: problems.absolute(),
-    "matrix sensing": lambda: problems.matrix_sensing(),
+    "overguessed sensing": lambda: problems.overguessed_sensing(),
     "asymmetric factors": lambda: problems.asymmetric_factors(),
     "robust sensing": lambda: problems.robust_sensing(),
 }

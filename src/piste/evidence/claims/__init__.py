@@ -2,6 +2,7 @@
 
 from . import adaptive as adaptive
 from . import codes as codes
+from . import completion as completion
 from . import constrained as constrained
 from . import descent as descent
 from . import dynamics as dynamics
