@@ -12,3 +12,4 @@ from . import matrices as matrices
 from . import noise as noise
 from . import recovery as recovery
 from . import schedules as schedules
+from . import symmetry as symmetry
