@@ -203,6 +203,7 @@ PROBLEMS = {
     "equilibrium": lambda: problems.equilibrium(),
     "tempered equilibrium": lambda: problems.equilibrium(temperature=0.5),
     "matrix sensing": lambda: problems.matrix_sensing(),
+    "overguessed sensing": lambda: problems.overguessed_sensing(),
     "asymmetric factors": lambda: problems.asymmetric_factors(),
     "robust sensing": lambda: problems.robust_sensing(),
 }

@@ -9,6 +9,7 @@ from . import budgets as budgets
 from . import codes as codes
 from . import collapse as collapse
 from . import composite as composite
+from . import completion as completion
 from . import constrained as constrained
 from . import convex_nets as convex_nets
 from . import descent as descent
@@ -59,3 +60,4 @@ from . import stability as stability
 from . import steps as steps
 from . import tails as tails
 from . import votes as votes
+from . import symmetry as symmetry

@@ -46,7 +46,7 @@ def turned(columns: int, seed: int) -> Tensor:
 
 
 @problem
-def matrix_sensing(
+def overguessed_sensing(
     size: int = 10, rank: int = 2, guess: int = 4, samples: int = 120, condition: float = 1.0, seed: int = 0,
     start: float = 1e-3,
 ) -> Problem:  # fmt: skip
