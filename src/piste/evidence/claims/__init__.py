@@ -40,6 +40,7 @@ from . import sampling as sampling
 from . import scaling as scaling
 from . import schedules as schedules
 from . import secants as secants
+from . import sensing as sensing
 from . import solutions as solutions
 from . import spheres as spheres
 from . import steps as steps
