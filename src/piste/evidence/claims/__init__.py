@@ -18,6 +18,7 @@ from . import games as games
 from . import geometry as geometry
 from . import horizons as horizons
 from . import identities as identities
+from . import imbalance as imbalance
 from . import interpolation as interpolation
 from . import kronecker as kronecker
 from . import limits as limits
