@@ -200,6 +200,8 @@ PROBLEMS = {
     "rectified filter": lambda: problems.rectified_filter(),
     "pooled filter": lambda: problems.pooled_filter(),
     "covariance of a deep linear network": lambda: problems.covariance_network(),
+    "matrix sensing": lambda: problems.matrix_sensing(),
+    "matrix seen whole": lambda: problems.matrix_sensing(rows=0, rank=2),
     "equilibrium": lambda: problems.equilibrium(),
     "tempered equilibrium": lambda: problems.equilibrium(temperature=0.5),
     "matrix sensing": lambda: problems.matrix_sensing(),

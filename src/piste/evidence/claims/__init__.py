@@ -25,6 +25,7 @@ from . import grokking as grokking
 from . import halving as halving
 from . import horizons as horizons
 from . import identities as identities
+from . import imbalance as imbalance
 from . import interpolation as interpolation
 from . import kinks as kinks
 from . import kronecker as kronecker
@@ -53,6 +54,7 @@ from . import sampling as sampling
 from . import scaling as scaling
 from . import schedules as schedules
 from . import secants as secants
+from . import sensing as sensing
 from . import solutions as solutions
 from . import sparse as sparse
 from . import spheres as spheres

@@ -13,6 +13,7 @@ from .low_rank import covariance_network as covariance_network
 from .matrices import asymmetric_factors as asymmetric_factors
 from .matrices import overguessed_sensing as overguessed_sensing
 from .matrices import robust_sensing as robust_sensing
+from .low_rank import matrix_sensing as matrix_sensing
 from .nonconvex import bent_regression as bent_regression
 from .nonconvex import phase_retrieval as phase_retrieval
 from .physics import poisson as poisson

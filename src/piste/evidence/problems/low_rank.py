@@ -63,3 +63,41 @@ def covariance_network(
         torch.cat([w.flatten() for w in best]),
         shapes=shapes,
     )
+
+
+@problem
+def matrix_sensing(
+    spectrum: Sequence[float] = (1.0, 0.5), size: int = 10, rank: int = 4, rows: int = 40, seed: int = 0
+) -> Problem:
+    """f(X) = ¼ Σ (⟨Aᵢ, X Xᵀ⟩ - yᵢ)², yᵢ = ⟨Aᵢ, M⟩ of a ``size`` × ``size`` matrix M whose eigenvalues but 0 are given,
+    and X of ``rank`` columns. With no ``rows`` M itself is seen: f(X) = ¼ ‖X Xᵀ - M‖².
+
+    The Aᵢ are symmetric Gaussian matrices, on average of such a size that f is what it is for M itself. The start is
+    a Gaussian X of deviation 0.1; X Q for an orthogonal Q is as good as X. Source: "How Over-Parameterization Slows
+    Down Gradient Descent in Matrix Sensing: The Curses of Symmetry and Initialization", Nuoya Xiong et al., 2023.
+    """
+    truth, rows_of_a = sensed(spectrum, size, rows, seed)
+    y = rows_of_a @ truth.flatten()
+    random = torch.Generator().manual_seed(seed + 2)
+    start = 0.1 * torch.randn(size, rank, generator=random, dtype=torch.float64)
+    values, vectors = torch.linalg.eigh(truth)
+    best = (vectors * values.clamp(min=0).sqrt())[:, -rank:]
+    turn = rotation(rank, seed + 3)
+
+    def loss(x: Tensor) -> Tensor:
+        return 0.25 * (rows_of_a @ (x @ x.mT).flatten() - y).square().sum()
+
+    return Problem(
+        "matrix sensing", loss, start, 0.0, best, symmetries={"turned columns": lambda x: x @ turn}
+    )
+
+
+def sensed(spectrum: Sequence[float], size: int, rows: int, seed: int) -> tuple[Tensor, Tensor]:
+    """(M, A) of ``matrix_sensing``: A has a row for every measurement."""
+    axes = rotation(size, seed)[:, : len(spectrum)]
+    truth = axes * torch.tensor(list(spectrum), dtype=torch.float64) @ axes.mT
+    if not rows:
+        return truth, torch.eye(size * size, dtype=torch.float64)
+    random = torch.Generator().manual_seed(seed + 1)
+    a = torch.randn(rows, size, size, generator=random, dtype=torch.float64)
+    return truth, ((a + a.mT) / (2 * rows**0.5)).flatten(1)
