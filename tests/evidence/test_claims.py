@@ -182,7 +182,7 @@ PROBLEMS = {
     "Rosenbrock": lambda: problems.rosenbrock(),
     "wavy": lambda: problems.wavy(),
     "absolute": lambda: problems.absolute(),
-    "overguessed sensing": lambda: problems.overguessed_sensing(),
+    "matrix completion": lambda: problems.matrix_completion(),
     "asymmetric factors": lambda: problems.asymmetric_factors(),
     "robust sensing": lambda: problems.robust_sensing(),
 }

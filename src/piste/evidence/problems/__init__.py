@@ -1,7 +1,7 @@
 """Seeded problems with known facts, by kind."""
 
 from .matrices import asymmetric_factors as asymmetric_factors
-from .matrices import overguessed_sensing as overguessed_sensing
+from .matrices import matrix_completion as matrix_completion
 from .matrices import robust_sensing as robust_sensing
 from .quadratics import noisy_quadratic as noisy_quadratic
 from .quadratics import quadratic as quadratic
