@@ -1,8 +1,8 @@
 """The claims, by what they speak of."""
 
 from . import adaptive as adaptive
+from . import alternating as alternating
 from . import codes as codes
-from . import completion as completion
 from . import constrained as constrained
 from . import descent as descent
 from . import dynamics as dynamics
