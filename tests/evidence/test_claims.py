@@ -206,6 +206,7 @@ PROBLEMS = {
     "tempered equilibrium": lambda: problems.equilibrium(temperature=0.5),
     "matrix sensing": lambda: problems.matrix_sensing(),
     "overguessed sensing": lambda: problems.overguessed_sensing(),
+    "matrix completion": lambda: problems.matrix_completion(),
     "asymmetric factors": lambda: problems.asymmetric_factors(),
     "robust sensing": lambda: problems.robust_sensing(),
 }

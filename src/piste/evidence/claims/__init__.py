@@ -10,6 +10,8 @@ from . import codes as codes
 from . import collapse as collapse
 from . import composite as composite
 from . import completion as completion
+from . import alternating as alternating
+from . import codes as codes
 from . import constrained as constrained
 from . import convex_nets as convex_nets
 from . import descent as descent

@@ -11,7 +11,7 @@ from .games import equilibrium as equilibrium
 from .graphs import acyclic_regression as acyclic_regression
 from .low_rank import covariance_network as covariance_network
 from .matrices import asymmetric_factors as asymmetric_factors
-from .matrices import overguessed_sensing as overguessed_sensing
+from .matrices import matrix_completion as matrix_completion
 from .matrices import robust_sensing as robust_sensing
 from .low_rank import matrix_sensing as matrix_sensing
 from .nonconvex import bent_regression as bent_regression

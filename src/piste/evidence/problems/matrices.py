@@ -1,4 +1,4 @@
-"""Matrices of low rank, to be found by their factors: from linear measurements."""
+"""Matrices of low rank, to be found by their factors: from linear measurements or some of the entries."""
 
 from __future__ import annotations
 
@@ -46,24 +46,27 @@ def turned(columns: int, seed: int) -> Tensor:
 
 
 @problem
-def overguessed_sensing(
-    size: int = 10, rank: int = 2, guess: int = 4, samples: int = 120, condition: float = 1.0, seed: int = 0,
-    start: float = 1e-3,
-) -> Problem:  # fmt: skip
-    """f(X) = ¼ Σ (⟨A_i, X Xᵀ - M⟩)² over Gaussian measurements of a positive semidefinite M of a rank that is guessed
-    too high: X is size × guess, from a Gaussian start of the given deviation.
-
-    Minimum 0, at the factor of M with zeros; X may be turned from the right."""
-    truth, rows = low_rank(size, rank, condition, seed), measurements(samples, size, seed)
-    random = torch.Generator().manual_seed(seed + 29)
-    y, turn = rows @ (truth @ truth.mT).flatten(), turned(guess, seed)
+def matrix_completion(size: int = 20, rank: int = 2, share: float = 0.6, seed: int = 0) -> Problem:
+    """f(U, V) = ½ Σ (U Vᵀ - M)² over a random share of the entries of a square matrix of that rank, whose singular
+    values are 1; U and V start from Gaussian numbers of deviation 1/√size. Minimum 0; U Q and V Q⁻ᵀ are as good."""
+    random = torch.Generator().manual_seed(seed + 23)
+    left, right = rotation(size, 2 * seed)[:, :rank], rotation(size, 2 * seed + 1)[:, :rank]
+    known = (torch.rand(size, size, generator=random, dtype=F64) < share).double()
+    m, start = left @ right.mT, torch.randn(2 * size * rank, generator=random, dtype=F64) / size**0.5
+    shift = turned(rank, seed) + 2 * torch.eye(rank, dtype=F64)
+    back = torch.linalg.inv(shift).mT
 
     def loss(x: Tensor) -> Tensor:
-        return 0.25 * (rows @ (x @ x.mT).flatten() - y).square().sum()
+        u, v = x.view(2, size, rank).unbind()
+        return 0.5 * (known * (u @ v.mT - m)).square().sum()
+
+    def both(x: Tensor) -> Tensor:
+        u, v = x.view(2, size, rank).unbind()
+        return torch.cat([(u @ shift).flatten(), (v @ back).flatten()])
 
     return Problem(
-        "matrix sensing", loss, start * torch.randn(size, guess, generator=random, dtype=F64), 0.0,
-        padded(truth, guess), symmetries={"turning X": lambda x: x @ turn},
+        "matrix completion", loss, start, 0.0, torch.cat([left.flatten(), right.flatten()]),
+        symmetries={"the factors' basis": both}, shapes={"U": (size, rank), "V": (size, rank)},
     )  # fmt: skip
 
 

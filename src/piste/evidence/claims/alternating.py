@@ -13,6 +13,7 @@ from ..claim import at_most, claim
 from ..problems.quadratics import rotation
 
 ALTERNATING = "Low Rank Matrix Completion via Robust Alternating Minimization in Nearly Linear Time"
+EXACT = "Low-rank Matrix Completion using Alternating Minimization"
 F64 = torch.float64
 SIZE, RANK, SHARE = 200, 2, 0.8
 Solver = Callable[[Tensor, Tensor, float, torch.Generator], Tensor]
@@ -90,3 +91,47 @@ def errors_of_the_least_squares_do_not_pile_up(method: Any, seed: int) -> float:
     The distance after 30 half-steps over the relative error of each least squares, the largest for three such errors.
     """
     return max(alternate(method, error, seed, 30)[-1] / error for error in (1e-3, 1e-5, 1e-7))
+
+
+def least_squares(rows: Tensor, other: Tensor, y: Tensor) -> Tensor:
+    """The V that minimizes Σ (⟨A_i, U Vᵀ⟩ - y_i)²; ``rows`` are the A_i."""
+    seen = (rows.mT @ other).flatten(1)
+    return torch.linalg.lstsq(seen, y).solution.view(rows.shape[2], -1)
+
+
+def one_step_of_descent(rows: Tensor, other: Tensor, y: Tensor) -> Tensor:
+    """A step from V = 0 against the slope of half of it, of the rate 1/2."""
+    seen = (rows.mT @ other).flatten(1)
+    return 0.5 * (seen.mT @ y).view(rows.shape[2], -1)
+
+
+@claim(
+    "alternating least squares",
+    EXACT,
+    subject=least_squares,
+    kind="empirical",
+    predicts=at_most(0.25),
+    tolerance=0.0,
+    wrong=one_step_of_descent,
+    seeds=5,
+    scale="10 × 10 of rank 2 and condition 1, 3000 Gaussian measurements",
+)
+def alternating_least_squares_quarter_the_distance(method: Any, seed: int) -> float:
+    """For linear measurements that nearly keep the norms of matrices of low rank, every exact half-step of alternating
+    minimization brings the distance between the subspaces at least to a quarter.
+
+    The largest ratio of distances after and before a half-step, while the distance is above 1e-7, from the singular
+    vectors of Σ y_i A_i. (The theorem asks for a nearly perfect restricted isometry.)
+    """
+    random = torch.Generator().manual_seed(seed)
+    left, right = rotation(10, 2 * seed)[:, :RANK], rotation(10, 2 * seed + 1)[:, :RANK]
+    rows = torch.randn(3000, 10, 10, generator=random, dtype=F64) / 3000**0.5
+    y = (rows * (left @ right.mT)).sum((1, 2))
+    basis, sines = torch.linalg.svd((y[:, None, None] * rows).sum(0))[0][:, :RANK], []
+    basis_of = ((rows, right), (rows.mT, left))
+    sines.append(float(torch.linalg.matrix_norm(basis - left @ (left.mT @ basis), 2)))
+    for half in range(8):
+        seen, truth = basis_of[half % 2]
+        basis = torch.linalg.qr(method(seen, basis, y))[0]
+        sines.append(float(torch.linalg.matrix_norm(basis - truth @ (truth.mT @ basis), 2)))
+    return max(after / before for before, after in pairwise(sines) if before > 1e-7)
