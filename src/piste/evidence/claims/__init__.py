@@ -6,6 +6,7 @@ from . import averages as averages
 from . import barriers as barriers
 from . import budgets as budgets
 from . import codes as codes
+from . import completion as completion
 from . import composite as composite
 from . import constrained as constrained
 from . import convex_nets as convex_nets
