@@ -31,6 +31,7 @@ from . import modular as modular
 from . import noise as noise
 from . import nonconvex as nonconvex
 from . import orthogonal as orthogonal
+from . import outliers as outliers
 from . import particles as particles
 from . import physics as physics
 from . import protocol as protocol

@@ -9,6 +9,7 @@ from .filters import rectified_filter as rectified_filter
 from .games import equilibrium as equilibrium
 from .low_rank import covariance_network as covariance_network
 from .low_rank import matrix_sensing as matrix_sensing
+from .low_rank import robust_sensing as robust_sensing
 from .nonconvex import bent_regression as bent_regression
 from .nonconvex import phase_retrieval as phase_retrieval
 from .physics import poisson as poisson
