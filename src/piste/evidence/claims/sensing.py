@@ -163,8 +163,8 @@ def scaled_steps_converge_at_a_rate_without_the_condition_number(method: Pair, s
     """Near the truth scaled gradient descent converges linearly, at a rate that depends on its step η and not on the
     condition number.
 
-    The largest of ‖L Rᵀ - X*‖ / (0.15 σ_r (1 - 0.7 η)ᵗ) over 40 steps from a distance of 0.1 σ_r, η of 0.1, 0.4 and 2/3,
-    condition numbers 1, 30 and 1000. To first order every step shrinks the error by 1 - η; 0.7 leaves room for the
+    The largest of ‖L Rᵀ - X*‖ / (0.15 σ_r (1 - 0.7 η)ᵗ) over 40 steps from a distance of 0.1 σ_r, η of 0.1, 0.4 and
+    2/3, condition numbers 1, 30 and 1000. To first order every step shrinks the error by 1 - η; 0.7 leaves room for the
     second.
     """
     worst = 0.0
