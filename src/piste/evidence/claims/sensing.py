@@ -67,7 +67,7 @@ def damped_steps_hardly_feel_the_condition_number(method: Step, seed: int) -> fl
     grows with the logarithm of the condition number only.
 
     Steps to a relative error of 1e-3 for eigenvalues 1 and 1/64, over those for 1 and 1. Gradient descent has more than
-    10.
+    10. From starts of 1e-3 and more the columns that are too many leave too large an error where both are 1.
     """
     return steps_until(method, seed, 1 / 64, 4) / steps_until(method, seed, 1.0, 4)
 
