@@ -8,6 +8,7 @@ from . import barriers as barriers
 from . import budgets as budgets
 from . import codes as codes
 from . import collapse as collapse
+from . import completion as completion
 from . import composite as composite
 from . import completion as completion
 from . import alternating as alternating
@@ -43,6 +44,7 @@ from . import noise as noise
 from . import nonconvex as nonconvex
 from . import operators as operators
 from . import orthogonal as orthogonal
+from . import outliers as outliers
 from . import particles as particles
 from . import physics as physics
 from . import physics_networks as physics_networks

@@ -67,7 +67,7 @@ def damped_steps_hardly_feel_the_condition_number(method: Step, seed: int) -> fl
     grows with the logarithm of the condition number only.
 
     Steps to a relative error of 1e-3 for eigenvalues 1 and 1/64, over those for 1 and 1. Gradient descent has more than
-    10.
+    10. From starts of 1e-3 and more the columns that are too many leave too large an error where both are 1.
     """
     return steps_until(method, seed, 1 / 64, 4) / steps_until(method, seed, 1.0, 4)
 
@@ -86,15 +86,43 @@ def damped_steps_hardly_feel_the_condition_number(method: Step, seed: int) -> fl
 def damped_steps_hardly_feel_the_rank(method: Step, seed: int) -> float:
     """With damping, columns that are too many do not slow down the preconditioned descent from a tiny start.
 
-    Steps to a relative error of 1e-3 with 8 columns, over those with 2, the true rank, of three matrices each;
+    Steps to a relative error of 1e-3 with 8 columns, over those with 2, the true rank, of two matrices each;
     eigenvalues 1 and 1/64. A start of 1e-8 is not small enough for this condition number: 8 columns then take three
     times as many.
     """
     wide, narrow = (
-        sum(steps_until(step, 3 * seed + k, 1 / 64, rank, start=1e-12) for k in range(3))
+        sum(steps_until(step, 2 * seed + k, 1 / 64, rank, start=1e-12) for k in range(2))
         for step, rank in ((method, 8), (damped, 2))
     )
     return wide / narrow
+
+
+@claim(
+    "damped scaled gradient descent",
+    DAMPED,
+    kind="empirical",
+    predicts=at_most(4.0),
+    tolerance=0.0,
+    wrong=plain,
+    subject=damped,
+    seeds=4,
+    scale="24 × 24 matrices of rank 2, factors of 24 columns, 480 Gaussian measurements, noise of 0.01, 140 steps",
+)
+def damped_steps_reach_the_noise_whatever_the_rank(method: Step, seed: int) -> float:
+    """With noisy measurements the damped descent comes as near to the truth as any method can that knows its rank, but
+    for the condition number of the factors, although it has as many columns as the matrix.
+
+    ‖X Xᵀ - M‖ over σ √(n r / m), σ the size of the noise, n r = 48 and m = 480; eigenvalues 1 and 1/16, so that the
+    factor allowed is 4.
+    """
+    truth, a = sensed((1.0, 1 / 16), 24, 480, seed)
+    random = torch.Generator().manual_seed(seed + 2)
+    x = 1e-12 * torch.randn(24, 24, generator=random, dtype=torch.float64)
+    noise = 0.01 * torch.randn(480, generator=random, dtype=torch.float64) / 480**0.5
+    for _ in range(140):
+        gradient = ((a @ (x @ x.mT - truth).flatten() - noise) @ a).view(24, 24) @ x
+        x = x - 0.3 * method(gradient, x, 1 / 16)
+    return float((x @ x.mT - truth).norm()) / (0.01 * (48 / 480) ** 0.5)
 
 
 def scaled_pair(off: Tensor, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,10 +160,12 @@ def _factors(kappa: float, seed: int, away: float) -> tuple[Tensor, Tensor, Tens
     seeds=3,
 )
 def scaled_steps_converge_at_a_rate_without_the_condition_number(method: Pair, seed: int) -> float:
-    """From a distance of at most 0.1 σ_r, scaled gradient descent with a rate η ≤ 2/3 has ‖L Rᵀ - X*‖ ≤ 0.15 σ_r (1 -
-    0.7 η)ᵗ, whatever the condition number.
+    """Near the truth scaled gradient descent converges linearly, at a rate that depends on its step η and not on the
+    condition number.
 
-    The largest of seen / bound over 40 steps, η of 0.1, 0.4 and 2/3, condition numbers 1, 30 and 1000.
+    The largest of ‖L Rᵀ - X*‖ / (0.15 σ_r (1 - 0.7 η)ᵗ) over 40 steps from a distance of 0.1 σ_r, η of 0.1, 0.4 and
+    2/3, condition numbers 1, 30 and 1000. To first order every step shrinks the error by 1 - η; 0.7 leaves room for the
+    second.
     """
     worst = 0.0
     for kappa in (1.0, 30.0, 1000.0):

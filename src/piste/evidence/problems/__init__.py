@@ -14,6 +14,7 @@ from .matrices import asymmetric_factors as asymmetric_factors
 from .matrices import matrix_completion as matrix_completion
 from .matrices import robust_sensing as robust_sensing
 from .low_rank import matrix_sensing as matrix_sensing
+from .low_rank import robust_sensing as robust_sensing
 from .nonconvex import bent_regression as bent_regression
 from .nonconvex import phase_retrieval as phase_retrieval
 from .physics import poisson as poisson

@@ -101,3 +101,49 @@ def sensed(spectrum: Sequence[float], size: int, rows: int, seed: int) -> tuple[
     random = torch.Generator().manual_seed(seed + 1)
     a = torch.randn(rows, size, size, generator=random, dtype=torch.float64)
     return truth, ((a + a.mT) / (2 * rows**0.5)).flatten(1)
+
+
+@problem
+def robust_sensing(
+    spectrum: Sequence[float] = (1.0,), size: int = 10, rank: int = 10, rows: int = 60, outliers: float = 0.1,
+    seed: int = 0, largest: float = 10.0,
+) -> Problem:  # fmt: skip
+    """f(X) = 1/n Σ |⟨Aᵢ, X Xᵀ⟩ - yᵢ|, yᵢ = ⟨Aᵢ, M⟩ as in ``matrix_sensing`` with Aᵢ of full size, but for a share of
+    ``outliers`` that err by N(0, largest²).
+
+    Weakly convex with ρ = 2/n Σ ‖Aᵢ‖_spectral, each term being convex but for the curvature of ⟨Aᵢ, X Xᵀ⟩. The start is
+    a Gaussian X of deviation 0.1. Source: "Global Convergence of Sub-gradient Method for Robust Matrix Recovery: Small
+    Initialization, Noisy Measurements, and Over-parameterization", Jianhao Ma, Salar Fattahi, 2022.
+    """
+    _, a, y = spoiled(spectrum, size, rows, outliers, seed, largest)
+    random = torch.Generator().manual_seed(seed + 3)
+    start, turn = (
+        0.1 * torch.randn(size, rank, generator=random, dtype=torch.float64),
+        rotation(rank, seed + 4),
+    )
+
+    def loss(x: Tensor) -> Tensor:
+        return (a @ (x @ x.mT).flatten() - y).abs().mean()
+
+    return Problem(
+        "robust matrix sensing",
+        loss,
+        start,
+        weak=2 * float(torch.linalg.matrix_norm(a.view(rows, size, size), 2).mean()),
+        symmetries={"turned columns": lambda x: x @ turn},
+    )
+
+
+def spoiled(
+    spectrum: Sequence[float], size: int, rows: int, outliers: float, seed: int, largest: float = 10.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(M, A, y) of ``robust_sensing``."""
+    truth, a = sensed(spectrum, size, rows, seed)
+    a = a * rows**0.5
+    random = torch.Generator().manual_seed(seed + 2)
+    errs = torch.rand(rows, generator=random, dtype=torch.float64) < outliers
+    return (
+        truth,
+        a,
+        a @ truth.flatten() + errs * largest * torch.randn(rows, generator=random, dtype=torch.float64),
+    )
