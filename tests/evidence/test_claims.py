@@ -202,7 +202,6 @@ PROBLEMS = {
     "covariance of a deep linear network": lambda: problems.covariance_network(),
     "matrix sensing": lambda: problems.matrix_sensing(),
     "matrix seen whole": lambda: problems.matrix_sensing(rows=0, rank=2),
-    "robust matrix sensing": lambda: problems.robust_sensing(),
     "equilibrium": lambda: problems.equilibrium(),
     "tempered equilibrium": lambda: problems.equilibrium(temperature=0.5),
     "matrix sensing": lambda: problems.matrix_sensing(),

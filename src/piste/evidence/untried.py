@@ -42,6 +42,8 @@ UNTRIED = (
         "The generalization gap is not monotone in the tail index of the noise.",
         "With infinite variance the gap of a few thousand small runs has no stable mean; piste tries what such tails "
         "do to steps.",
+    ),
+    Untried(
         "CoLiDE: Concomitant Linear DAG Estimation",
         "On graphs of hundreds of nodes, with another noise variance at every node, it makes fewer errors than the "
         "methods before it.",
@@ -62,9 +64,5 @@ UNTRIED = (
         "Proper Laplacian Representation Learning",
         "Neural networks learn the eigenvectors from the pixels or positions of a walk through mazes.",
         "Training networks in mazes is too long for a claim; the dynamics are tried on the vectors themselves.",
-        "On the Importance of Gradient Norm in PAC-Bayesian Bounds",
-        "Bounds on generalization whose complexity is an expected norm of the loss's gradient, for unbounded losses.",
-        "It speaks of how tight a bound is for trained classifiers, not of a method: on models small enough for two "
-        "cores the bound is met by wide margins whatever is trained, so that a claim of it could not fail.",
     ),
 )

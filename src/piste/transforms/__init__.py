@@ -27,7 +27,6 @@ from .directions import orthograd as orthograd
 from .kronecker import in_eigenbasis as in_eigenbasis
 from .kronecker import scale_by_shampoo as scale_by_shampoo
 from .layerwise import normalize_rms as normalize_rms
-from .layerwise import scale_by_adagrad_norm as scale_by_adagrad_norm
 from .layerwise import scale_by_trust_ratio as scale_by_trust_ratio
 from .mirror import dual_average as dual_average
 from .mirror import exponentiate as exponentiate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .._transform import mean, scalar, total, transform
+from .._transform import mean, total, transform
 
 
 @transform(
@@ -34,22 +34,3 @@ def normalize_rms(u: Tensor, mean_sq: Tensor) -> Tensor:
     Itai Shapira, David Brandfonbrener, Lucas Janson, Sham Kakade, 2024, https://arxiv.org/abs/2409.11321
     """
     return u / (mean_sq.sqrt() + 1e-30)
-
-
-@transform(
-    invariant=("sign",),
-    sums={"norm_sq": total(lambda u: u.square(), over="tree")},
-    sum=scalar(fill="initial_accumulator_value"),
-)
-def scale_by_adagrad_norm(
-    u: Tensor, norm_sq: Tensor, sum: Tensor, *, eps: float = 0.0, initial_accumulator_value: float = 0.0
-) -> tuple[Tensor, Tensor]:
-    """b² ← b² + ‖u‖²;  u / b: AdaGrad with one rate for all, the norm taken over all parameters of the optimizer.
-
-    b starts at √initial_accumulator_value. No rate is too large: where steps overshoot, b grows until they do not.
-
-    Reference: "AdaGrad Stepsizes: Sharp Convergence Over Nonconvex Landscapes", Rachel Ward, Xiaoxia Wu, Léon Bottou,
-    2019, https://arxiv.org/abs/1806.01811
-    """
-    b_sq = sum + norm_sq
-    return u / (b_sq.sqrt() + eps + 1e-30), b_sq

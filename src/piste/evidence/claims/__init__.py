@@ -1,6 +1,5 @@
 """The claims, by what they speak of."""
 
-from . import adagrad_norm as adagrad_norm
 from . import adaptive as adaptive
 from . import arithmetic as arithmetic
 from . import averages as averages
@@ -10,9 +9,6 @@ from . import codes as codes
 from . import collapse as collapse
 from . import completion as completion
 from . import composite as composite
-from . import completion as completion
-from . import alternating as alternating
-from . import codes as codes
 from . import constrained as constrained
 from . import convex_nets as convex_nets
 from . import descent as descent
@@ -30,7 +26,6 @@ from . import horizons as horizons
 from . import identities as identities
 from . import imbalance as imbalance
 from . import interpolation as interpolation
-from . import kinks as kinks
 from . import kronecker as kronecker
 from . import limits as limits
 from . import linear_nets as linear_nets
@@ -39,7 +34,6 @@ from . import matrices as matrices
 from . import merging as merging
 from . import mirrors as mirrors
 from . import modular as modular
-from . import momenta as momenta
 from . import noise as noise
 from . import nonconvex as nonconvex
 from . import operators as operators
@@ -64,6 +58,4 @@ from . import sparse as sparse
 from . import spheres as spheres
 from . import stability as stability
 from . import steps as steps
-from . import tails as tails
 from . import votes as votes
-from . import symmetry as symmetry

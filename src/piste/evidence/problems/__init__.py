@@ -10,11 +10,10 @@ from .filters import rectified_filter as rectified_filter
 from .games import equilibrium as equilibrium
 from .graphs import acyclic_regression as acyclic_regression
 from .low_rank import covariance_network as covariance_network
-from .matrices import asymmetric_factors as asymmetric_factors
-from .matrices import matrix_completion as matrix_completion
-from .matrices import robust_sensing as robust_sensing
 from .low_rank import matrix_sensing as matrix_sensing
 from .low_rank import robust_sensing as robust_sensing
+from .matrices import asymmetric_factors as asymmetric_factors
+from .matrices import matrix_completion as matrix_completion
 from .nonconvex import bent_regression as bent_regression
 from .nonconvex import phase_retrieval as phase_retrieval
 from .physics import poisson as poisson

@@ -22,13 +22,6 @@ def low_rank(size: int, rank: int, condition: float, seed: int) -> Tensor:
     return rotation(size, seed)[:, :rank] * values.sqrt()
 
 
-def measurements(samples: int, size: int, seed: int) -> Tensor:
-    """Symmetric Gaussian matrices A_i / √samples, as rows: Σ ⟨A_i, X⟩² is ‖X‖² in expectation for symmetric X."""
-    random = torch.Generator().manual_seed(seed + 17)
-    a = torch.randn(samples, size, size, generator=random, dtype=F64)
-    return ((a + a.mT) / 2 / samples**0.5).flatten(1)
-
-
 def gross_errors(samples: int, share: float, seed: int) -> Tensor:
     """N(0, 100) for a random share of the samples, else 0."""
     random = torch.Generator().manual_seed(seed + 37)
@@ -97,24 +90,4 @@ def asymmetric_factors(
         "asymmetric factors", loss, torch.cat([f.flatten(), ratio * g.flatten()]), 0.0,
         torch.cat([best.flatten(), best.flatten()]), symmetries={"turning F and G": both},
         shapes={"F": (size, guess), "G": (size, guess)},
-    )  # fmt: skip
-
-
-@problem
-def robust_sensing(
-    size: int = 10, rank: int = 2, guess: int = 4, samples: int = 120, outliers: float = 0.1, seed: int = 0,
-    start: float = 1e-6,
-) -> Problem:  # fmt: skip
-    """f(X) = mean |⟨A_i, X Xᵀ - M⟩ - s_i| over unscaled Gaussian measurements, of which a share ``outliers`` is off by
-    s_i ~ N(0, 100): gross errors. The minimum is not known, and M need not reach it."""
-    truth, rows = low_rank(size, rank, 1.0, seed), measurements(samples, size, seed) * samples**0.5
-    y = rows @ (truth @ truth.mT).flatten() + gross_errors(samples, outliers, seed)
-    turn = turned(guess, seed)
-
-    def loss(x: Tensor) -> Tensor:
-        return (rows @ (x @ x.mT).flatten() - y).abs().mean()
-
-    return Problem(
-        "robust matrix sensing", loss, start * rotation(size, seed + 41)[:, :guess],
-        symmetries={"turning X": lambda x: x @ turn},
     )  # fmt: skip
