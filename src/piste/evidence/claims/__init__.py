@@ -10,3 +10,4 @@ from . import identities as identities
 from . import matrices as matrices
 from . import noise as noise
 from . import schedules as schedules
+from . import stochastic as stochastic
