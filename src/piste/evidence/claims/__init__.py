@@ -8,6 +8,8 @@ from . import dynamics as dynamics
 from . import geometry as geometry
 from . import identities as identities
 from . import matrices as matrices
+from . import momentum as momentum
 from . import noise as noise
 from . import schedules as schedules
 from . import stochastic as stochastic
+from . import tails as tails
