@@ -11,5 +11,6 @@ from . import matrices as matrices
 from . import momentum as momentum
 from . import noise as noise
 from . import schedules as schedules
+from . import shuffling as shuffling
 from . import stochastic as stochastic
 from . import tails as tails

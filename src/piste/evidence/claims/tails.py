@@ -49,7 +49,8 @@ def median_gradients_survive_tails_without_a_mean(method: Any, seed: int) -> flo
     """Descent along the median of several gradients converges even where their noise has no mean and grows with the
     distance; along their mean it does not.
 
-    log₁₀ of the mean of f at the averaged points less inf f, over that of the start; noise of Cauchy's law times (1 + |x|)/2.
+    log₁₀ of the mean of f at the averaged points less inf f, over that of the start; noise of Cauchy's law times
+    (1 + |x|)/2.
     """
     random, steps = torch.Generator().manual_seed(seed), 300
 

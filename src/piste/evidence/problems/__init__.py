@@ -1,5 +1,6 @@
 """Seeded problems with known facts, by kind."""
 
+from .noise import affine_quadratic as affine_quadratic
 from .quadratics import noisy_quadratic as noisy_quadratic
 from .quadratics import quadratic as quadratic
 from .regression import least_squares as least_squares
