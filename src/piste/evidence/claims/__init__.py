@@ -11,6 +11,7 @@ from . import matrices as matrices
 from . import momentum as momentum
 from . import noise as noise
 from . import schedules as schedules
+from . import selftuning as selftuning
 from . import shuffling as shuffling
 from . import stochastic as stochastic
 from . import tails as tails
