@@ -176,6 +176,7 @@ def test_the_ledger_speaks_of_all_claims_as_they_are_and_of_no_others():
 PROBLEMS = {
     "quadratic": lambda: problems.quadratic(),
     "noisy quadratic": lambda: problems.noisy_quadratic(),
+    "affine quadratic": lambda: problems.affine_quadratic(),
     "least squares": lambda: problems.least_squares(noise=1.0),
     "interpolation": lambda: problems.least_squares(),
     "logistic": lambda: problems.logistic(),

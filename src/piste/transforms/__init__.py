@@ -2,6 +2,7 @@
 
 from .adaptive import debias_adam as debias_adam
 from .adaptive import scale_by_adagrad as scale_by_adagrad
+from .adaptive import scale_by_adagrad_norm as scale_by_adagrad_norm
 from .adaptive import scale_by_adam as scale_by_adam
 from .adaptive import scale_by_adamax as scale_by_adamax
 from .adaptive import scale_by_adamax_paper as scale_by_adamax_paper

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._transform import moment, square, transform
+from .._transform import moment, scalar, square, total, transform
 from ._numbers import debias, inverse, sqrt
 
 
@@ -154,6 +154,23 @@ def scale_by_adagrad(g: Tensor, sum: Tensor, *, eps: float, initial_accumulator_
     """
     s = sum + g.square()
     return g / (s.sqrt() + eps), s
+
+
+@transform(
+    invariant=("sign",),
+    sums={"norm_sq": total(lambda u: u.square(), over="tree")},
+    sum=scalar(fill="initial_sum"),
+)
+def scale_by_adagrad_norm(
+    u: Tensor, norm_sq: Tensor, sum: Tensor, *, eps: float, initial_sum: float = 0.0
+) -> Any:
+    """b² ← b² + ‖g‖²;  u = g / (b + ε): AdaGrad with one rate for all, the norm taken over all parameters.
+
+    Reference: "SGD with AdaGrad Stepsizes: Full Adaptivity with High Probability to Unknown Parameters, Unbounded
+    Gradients and Affine Variance", Amit Attia, Tomer Koren, 2023, https://arxiv.org/abs/2302.08783
+    """
+    s = sum + norm_sq
+    return u / (s.sqrt() + eps), s
 
 
 @transform(invariant=("sign",), exp_avg_sq=square)

@@ -34,6 +34,7 @@ from . import matrices as matrices
 from . import merging as merging
 from . import mirrors as mirrors
 from . import modular as modular
+from . import momentum as momentum
 from . import noise as noise
 from . import nonconvex as nonconvex
 from . import operators as operators
@@ -59,3 +60,7 @@ from . import spheres as spheres
 from . import stability as stability
 from . import steps as steps
 from . import votes as votes
+from . import selftuning as selftuning
+from . import shuffling as shuffling
+from . import stochastic as stochastic
+from . import tails as tails

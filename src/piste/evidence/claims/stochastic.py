@@ -1,0 +1,258 @@
+"""Stochastic gradients: bounds for the last point, rates, signs, momentum; many runs one in a row of a tensor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..._registry import get
+from ..claim import at_most, between, claim
+from .wrong import instead, scaled, told
+
+LAST = "Revisiting the Last-Iterate Convergence of Stochastic Gradient Methods"
+RMSPROP = (
+    "Convergence Guarantees for RMSProp and Adam in Generalized-smooth Non-convex Optimization with Affine "
+    "Noise Variance"
+)
+SIGN = "signSGD: Compressed Optimisation for Non-Convex Problems"
+LINEAR_SA = "Tight High Probability Bounds for Linear Stochastic Approximation with Fixed Stepsize"
+
+Slope = Callable[[int, Tensor], Tensor]
+
+
+def run(
+    method: Any, start: Tensor, slope: Slope, steps: int, decay: Callable[[int], float] = lambda t: 1.0,
+    **hyper: Any,
+) -> Tensor:  # fmt: skip
+    """The points of a run on given gradients, before every step and after the last; ``decay``: a factor on the rate."""
+    w = torch.nn.Parameter(start.clone())
+    opt, points = method([w], **hyper), [start]
+    rates = [group["lr"] for group in opt.param_groups]
+    for t in range(steps):
+        for group, rate in zip(opt.param_groups, rates, strict=True):
+            group["lr"] = rate * decay(t)
+        w.grad = slope(t, w.detach())
+        opt.step()
+        points.append(w.detach().clone())
+    return torch.stack(points)
+
+
+def draws(seed: int) -> Callable[..., Tensor]:
+    """Standard normal numbers, one after another."""
+    random = torch.Generator().manual_seed(seed)
+    return lambda *shape: torch.randn(shape, generator=random, dtype=torch.float64)
+
+
+def _last(method: Any, seed: int, decay: Callable[[int], float], steps: int = 300) -> tuple[float, float]:
+    """The mean gap of ‖x‖₁ in 10 dimensions at the last point of 64 runs of the rate D/G√T, and DG/√T; the gradient
+    has noise of N(0, I), so that E‖g‖² ≤ G² = 20."""
+    normal, g = draws(seed), math.sqrt(20.0)
+    start = normal(10)
+    far = float(start.norm())
+    points = run(
+        method, start.repeat(64, 1), lambda _, x: x.sign() + normal(64, 10), steps, decay,
+        lr=far / (g * math.sqrt(steps)),
+    )  # fmt: skip
+    return float(points[-1].abs().sum(1).mean()), far * g / math.sqrt(steps)
+
+
+@claim(
+    "SGD",
+    LAST,
+    kind="theorem",
+    predicts=at_most(1.0),
+    tolerance=0.0,
+    wrong=scaled("SGD", 1e-3),
+    in_mean=True,
+    seeds=4,
+)
+def the_last_point_of_noisy_subgradients_loses_a_logarithm(method: Any, seed: int) -> float:
+    """At a constant rate η the last point of SGD has E f(x_T) - inf f ≤ D²/2ηT + ηG²(1 + ln T)/2 up to constants, on
+    convex functions with subgradients E‖g‖² ≤ G², without a bounded domain or bounded noise.
+
+    The mean gap over D²/2ηT + ηG²(1 + H_{T-1})/2, H the harmonic number (the constant that the usual proof gives), with
+    η = D/G√T, T = 300: ‖x‖₁ in 10 dimensions, Gaussian noise, 64 runs.
+    """
+    gap, unit = _last(method, seed, lambda t: 1.0)
+    return gap / (unit * (1 + sum(1 / k for k in range(1, 300)) / 2))
+
+
+@claim(
+    "SGD",
+    LAST,
+    kind="theorem",
+    predicts=at_most(1.0),
+    tolerance=0.0,
+    wrong=scaled("SGD", 1e-3),
+    in_mean=True,
+    seeds=4,
+)
+def linear_decay_frees_the_last_noisy_point_of_the_logarithm(method: Any, seed: int) -> float:
+    """With rates that fall linearly to 0 the last point of SGD reaches the optimal O(DG/√T) in expectation, noise
+    unbounded.
+
+    The mean gap over DG/√T with γ_t = D/(G√T) (1 - t/T), t = 1 … T = 300: ‖x‖₁ in 10 dimensions, Gaussian noise,
+    64 runs.
+    """
+    gap, unit = _last(method, seed, lambda t: 1 - (t + 1) / 300)
+    return gap / unit
+
+
+def _halving(method: Any, seed: int, hyper: Callable[[int], dict[str, Any]]) -> float:
+    """Mean ‖∇f‖ over T = 1024 steps over that of T = 64, 16 runs with rates ∝ 1/√T; f = Σ cosh(xᵢ) + 2 cos(xᵢ) in 5
+    dimensions, noise of variance 1 + (∂f)²."""
+
+    def norms(steps: int) -> float:
+        normal = draws(seed)
+
+        def exact(x: Tensor) -> Tensor:
+            return x.sinh() - 2 * x.sin()
+
+        def slope(_: int, x: Tensor) -> Tensor:
+            g = exact(x)
+            return g + (1 + g.square()).sqrt() * normal(16, 5)
+
+        points = run(method, normal(16, 5), slope, steps, **hyper(steps))
+        return float(exact(points[:-1]).norm(dim=2).mean())
+
+    return norms(1024) / norms(64)
+
+
+@claim(
+    "RMSProp",
+    RMSPROP,
+    kind="empirical",
+    predicts=at_most(0.5),
+    tolerance=0.05,
+    wrong=told("RMSProp", lr=0.3, alpha=0.9),
+    seeds=4,
+    scale="Σ cosh x + 2 cos x in 5 dimensions, 64 and 1,024 steps, 16 runs",
+)
+def rmsprops_gradients_fall_as_the_fourth_root_of_steps(method: Any, seed: int) -> float:
+    """With η ∝ 1/√T and β₂ = 1 - 1/T RMSProp needs O(ε⁻⁴) steps to a gradient of norm ε, where curvature grows with
+    the gradient and the noise's variance is affine in its square: the mean norm falls as T^-¼.
+
+    The mean norm over 1,024 steps over that of 64, which T^-¼ makes ½; f is not convex and (L₀, L₁)-smooth.
+    """
+    return _halving(method, seed, lambda t: {"lr": 1.0 / math.sqrt(t), "alpha": 1 - 1 / t})
+
+
+@claim(
+    "Adam",
+    RMSPROP,
+    kind="empirical",
+    predicts=at_most(0.5),
+    tolerance=0.05,
+    wrong=told("Adam", lr=0.3, betas=(0.9, 0.9)),
+    seeds=4,
+    scale="Σ cosh x + 2 cos x in 5 dimensions, 64 and 1,024 steps, 16 runs",
+)
+def adams_gradients_fall_as_the_fourth_root_of_steps(method: Any, seed: int) -> float:
+    """With η ∝ 1/√T and β₂ = 1 - 1/T Adam needs O(ε⁻⁴) steps to a gradient of norm ε, where curvature grows with the
+    gradient and the noise's variance is affine in its square: the mean norm falls as T^-¼.
+
+    The mean norm over 1,024 steps over that of 64, which T^-¼ makes ½; f is not convex and (L₀, L₁)-smooth; β₁ = 0.9.
+    """
+    return _halving(method, seed, lambda t: {"lr": 2.0 / math.sqrt(t), "betas": (0.9, 1 - 1 / t)})
+
+
+def signs(params: Any, lr: float, **_: Any) -> Any:
+    """Steps of one size against the gradient's signs: Lion without its momentum."""
+    return get("Lion", "optimizer").target(params, lr=lr, betas=(0.0, 0.0))
+
+
+def uphill(params: Any, lr: float) -> Any:
+    return torch.optim.SGD(params, lr=lr, maximize=True)
+
+
+@claim(
+    "signSGD",
+    SIGN,
+    kind="theorem",
+    predicts=at_most(1.0),
+    tolerance=0.0,
+    wrong=scaled("Lion", 1e-3),
+    subject=signs,
+    in_mean=True,
+    seeds=4,
+)
+def signs_reach_small_gradients_in_the_sum_norm(method: Any, seed: int) -> float:
+    """With η = 1/√(‖L‖₁K) and batches of K, K steps of signSGD have (mean E‖∇f‖₁)² ≤ [√‖L‖₁ (f(x₀) - inf f + ½) +
+    2‖σ‖₁]²/K.
+
+    The left side over the right: f = ½ Σ Lᵢxᵢ², Lᵢ = 1, ½, ¼, … in 8 dimensions, σ = 0.1 in each, K = 400, 32 runs.
+    """
+    normal, steps = draws(seed), 400
+    curve = 0.5 ** torch.arange(8, dtype=torch.float64)
+    start, total = 0.5 * normal(8).sign(), float(curve.sum())
+    slope: Slope = lambda _, x: curve * x + 0.1 / math.sqrt(steps) * normal(32, 8)  # noqa: E731
+    points = run(method, start.repeat(32, 1), slope, steps, lr=1 / math.sqrt(total * steps))
+    seen = float((curve * points[:-1]).abs().sum(2).mean())
+    first = 0.5 * float((curve * start.square()).sum())
+    return seen**2 * steps / (math.sqrt(total) * (first + 0.5) + 2 * 0.8) ** 2
+
+
+@claim(
+    "signSGD",
+    SIGN,
+    kind="theorem",
+    predicts=at_most(1.0),
+    tolerance=0.05,
+    wrong=uphill,
+    subject=signs,
+    in_mean=True,
+    seeds=3,
+)
+def signs_err_as_rarely_as_gausss_inequality_says(method: Any, seed: int) -> float:
+    """Where noise is unimodal and symmetric the sign of a coordinate whose gradient is S deviations large is wrong with
+    a probability of at most 2/9S² for S > 2/√3 and of at most ½ - S/2√3 else.
+
+    The largest ratio over S = 0.1, 0.5, 1, 1.5, 2 of the share of wrong signs among 65,536 of Gaussian and of uniform
+    noise.
+    """
+    random, worst = torch.Generator().manual_seed(seed), 0.0
+    for size in (0.1, 0.5, 1.0, 1.5, 2.0):
+        bound = 2 / (9 * size**2) if size > 2 / math.sqrt(3) else 0.5 - size / (2 * math.sqrt(3))
+        flat = math.sqrt(12) * (torch.rand(65536, generator=random, dtype=torch.float64) - 0.5)
+        normal = torch.randn(65536, generator=random, dtype=torch.float64)
+        for noise in (normal, flat):
+            moved = run(
+                method, torch.zeros(65536, dtype=torch.float64), lambda _, x, g=size + noise: g, 1, lr=1.0
+            )
+            worst = max(worst, float((moved[-1] > 0).double().mean()) / bound)
+    return worst
+
+
+@claim(
+    "SGD",
+    LINEAR_SA,
+    kind="theorem",
+    predicts=between(1.9, 2.1),
+    tolerance=0.0,
+    wrong=instead("Lion"),
+    seeds=2,
+)
+def halving_the_rate_doubles_the_moments_that_exist(method: Any, seed: int) -> float:
+    """Linear stochastic approximation at a constant rate α has moments up to an order in proportion to 1/α and none
+    above: its tails are polynomial.
+
+    The order beyond which E|θ_n|^p grows over 12 steps, for α over that for 2α, α = 0.01: θ ← θ - α a θ with a of 3 or
+    -1 as likely, all 4,096 paths side by side, so that expectations are exact.
+    """
+    paths = torch.tensor([[3.0 if k >> t & 1 else -1.0 for t in range(12)] for k in range(4096)]).double().T
+    start = (1.5 + draws(seed)(1).abs()).expand(4096)
+
+    def order(rate: float) -> float:
+        ends = run(method, start, lambda t, x: paths[t] * x, 12, lr=rate)[-1]
+        growth = (ends / start).abs().log()
+        low, high = 1.0, 400.0
+        while high - low > 1e-3:
+            middle = (low + high) / 2
+            low, high = (middle, high) if float((middle * growth).exp().mean()) < 1 else (low, middle)
+        return low
+
+    return order(0.01) / order(0.02)
