@@ -205,8 +205,6 @@ PROBLEMS = {
     "matrix seen whole": lambda: problems.matrix_sensing(rows=0, rank=2),
     "equilibrium": lambda: problems.equilibrium(),
     "tempered equilibrium": lambda: problems.equilibrium(temperature=0.5),
-    "matrix sensing": lambda: problems.matrix_sensing(),
-    "overguessed sensing": lambda: problems.overguessed_sensing(),
     "matrix completion": lambda: problems.matrix_completion(),
     "asymmetric factors": lambda: problems.asymmetric_factors(),
     "robust sensing": lambda: problems.robust_sensing(),

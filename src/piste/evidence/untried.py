@@ -36,16 +36,12 @@ UNTRIED = (
         "The norm of the loss's gradient tracks the gap between training and test error over architectures.",
         "A correlation over architectures takes dozens of them, each tuned and trained to its end; over nets that "
         "train in seconds the gap is within its noise.",
-        "On the Importance of Gradient Norm in PAC-Bayesian Bounds",
-        "A bound of generalization with a term of the loss's gradient norm holds without a bounded loss and follows the "
-        "complexity of networks.",
-        "The bound is compared across deep Bayesian networks; on problems that two cores solve it is vacuous or exact.",
     ),
     Untried(
         "Algorithmic Stability of Heavy-Tailed SGD with General Loss Functions",
         "The generalization gap is not monotone in the tail index of the noise.",
-        "With infinite variance the gap of a few thousand small runs has no stable mean; piste tries what such tails "
-        "do to steps.",
+        "Where it would turn, near the tail index 1, the error of a mean over N runs falls as N^(1/α - 1): no number of "
+        "runs that fits here settles it.",
     ),
     Untried(
         "CoLiDE: Concomitant Linear DAG Estimation",
@@ -68,7 +64,5 @@ UNTRIED = (
         "Proper Laplacian Representation Learning",
         "Neural networks learn the eigenvectors from the pixels or positions of a walk through mazes.",
         "Training networks in mazes is too long for a claim; the dynamics are tried on the vectors themselves.",
-        "It turns upwards near the tail index 1 only, where the error of a mean over N runs falls as N^(1/α - 1): no "
-        "number of runs that fits here settles it.",
     ),
 )

@@ -53,14 +53,14 @@ from . import sampling as sampling
 from . import scaling as scaling
 from . import schedules as schedules
 from . import secants as secants
+from . import selftuning as selftuning
 from . import sensing as sensing
+from . import shuffling as shuffling
 from . import solutions as solutions
 from . import sparse as sparse
 from . import spheres as spheres
 from . import stability as stability
 from . import steps as steps
-from . import votes as votes
-from . import selftuning as selftuning
-from . import shuffling as shuffling
 from . import stochastic as stochastic
 from . import tails as tails
+from . import votes as votes
