@@ -5,6 +5,7 @@ from . import codes as codes
 from . import constrained as constrained
 from . import descent as descent
 from . import dynamics as dynamics
+from . import forgetting as forgetting
 from . import geometry as geometry
 from . import grokking as grokking
 from . import identities as identities
