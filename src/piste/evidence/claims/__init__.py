@@ -18,6 +18,7 @@ from . import elementwise as elementwise
 from . import filters as filters
 from . import finite_sums as finite_sums
 from . import games as games
+from . import forgetting as forgetting
 from . import geometry as geometry
 from . import graphs as graphs
 from . import grokking as grokking

@@ -203,7 +203,7 @@ def until_it_generalizes(method: Any, seed: int, most: int, **hyper: Any) -> flo
     return float(most)
 
 
-RATES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
+RATES = (0.02, 0.04, 0.08, 0.16)
 
 
 @claim(
@@ -216,18 +216,18 @@ RATES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
     wrong=adamw,
     seeds=3,
     cost="full",
-    scale="sums modulo 17, 80 % shown, two-layer ReLU networks of 64 units, both sides the best of 6 settings, at most "
+    scale="sums modulo 17, 80 % shown, two-layer ReLU networks of 64 units, both sides the best of 4 settings, at most "
     "1,500 full-batch steps",
 )
 def orthogonal_adamw_groks_several_times_sooner(method: Any, seed: int) -> float:
     """⊥AdamW, without weight decay, generalizes several times sooner than AdamW. (Five is taken for several.)
 
-    Steps to 90 % of the left-out sums with AdamW over those with ⊥AdamW; AdamW's rate is one of 3 and its decay one of
-    2, ⊥AdamW's rate one of 6.
+    Steps to 90 % of the left-out sums with AdamW over those with ⊥AdamW; AdamW's rate is one of 2 and its decay one of
+    2, ⊥AdamW's rate one of 4.
     """
     plain = min(
         until_it_generalizes(adamw, seed, 1500, lr=rate, weight_decay=decay)
-        for rate in (0.03, 0.1, 0.3)
+        for rate in (0.03, 0.1)
         for decay in (0.3, 1.0)
     )
     return plain / min(until_it_generalizes(method, seed, 1500, lr=rate) for rate in RATES)

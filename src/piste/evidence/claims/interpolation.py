@@ -106,7 +106,7 @@ def in_three_windows(row: Tensor) -> float:
     predicts=at_least(0.9),
     tolerance=0.0,
     wrong=scaled("SGD", 1e-9),
-    seeds=6,
+    seeds=4,
     scale="200 neurons of input and bias through 5 random values, 2,500 steps of the rate 0.1 (times the width)",
 )
 def noisy_regularized_training_leaves_three_knots_between_points_at_most(method: Any, seed: int) -> float:

@@ -171,10 +171,10 @@ def poisson_error(model: Model, seed: int, rate: float, steps: int) -> float:
     KINN,
     subject=kan,
     kind="empirical",
-    predicts=at_most(0.5),
+    predicts=at_most(-0.3),
     tolerance=0.0,
     wrong=mlp,
-    seeds=5,
+    seeds=4,
     cost="full",
     scale="-u'' = f on (-1, 1), u of two waves; 88 numbers in 8 splines against 87 in two layers of tanh; 600 steps of "
     "Adam, each with the best of 3 rates",
@@ -183,10 +183,10 @@ def splines_solve_poissons_equation_better_than_sigmoids(method: Model, seed: in
     """Kolmogorov-Arnold networks in the place of others are significantly more accurate after as many steps on the
     residual of a PDE. (Half the error is taken for significantly.)
 
-    The relative error in L² over that of a network of as many numbers with tanh.
+    The decimal logarithm of the relative error in L² over that of a network of as many numbers with tanh.
     """
 
     def best(model: Model) -> float:
         return min(poisson_error(model, seed, rate, 600) for rate in (0.01, 0.03, 0.1))
 
-    return best(method) / best(mlp)
+    return math.log10(best(method) / best(mlp))
