@@ -8,6 +8,7 @@ from . import descent as descent
 from . import dynamics as dynamics
 from . import geometry as geometry
 from . import identities as identities
+from . import implicit_bias as implicit_bias
 from . import linear_nets as linear_nets
 from . import matrices as matrices
 from . import noise as noise

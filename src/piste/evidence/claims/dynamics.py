@@ -16,7 +16,9 @@ from .identities import walk
 from .papers import HANDBOOK
 from .wrong import instead, scaled, told
 
-PERCEPTRON = "From Logistic Regression to the Perceptron: Exploring Gradient Descent with Large Step Sizes"
+PERCEPTRON = (
+    "From Logistic Regression to the Perceptron Algorithm: Exploring Gradient Descent with Large Step Sizes"
+)
 STABILITY = "Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability"
 SHUFFLING = "Random Reshuffling: Simple Analysis with Vast Improvements"
 LBFGS = "On the limited memory BFGS method for large scale optimization"
