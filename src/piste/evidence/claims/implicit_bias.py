@@ -17,7 +17,6 @@ from .wrong import instead, scaled, told
 SEPARABLE = "The Implicit Bias of Gradient Descent on Separable Data"
 GEOMETRY = "Characterizing Implicit Bias in Terms of Optimization Geometry"
 ADAM_BIAS = "The Implicit Bias of Adam on Separable Data"
-ATTENTION = "Transformers as Support Vector Machines"
 
 
 def _separable(seed: int, rows: int, size: int, gap: float = 0.2) -> Tensor:
