@@ -233,14 +233,14 @@ def loss_falls_in_time_with_the_exponent_of_the_task_over_the_spectrums(method: 
     tolerance=0.15,
     wrong=_one_feature,
     seeds=5,
-    scale="32 and 128 Gaussian features of 1,000 modes, time 1e10, 4 draws",
+    scale="32 and 128 Gaussian features of 600 modes, time 1e10, 12 draws",
 )
 def loss_falls_in_width_with_another_exponent(method: Any, seed: int) -> float:
     """After long training the loss falls with the number N of features like N^{-min(a - 1, 2b)}: not as in time.
 
     log(L₃₂ / L₁₂₈) / log 4.
     """
-    narrow, wide = (float(_losses(method, seed, 4, n, 1000, [1e10])) for n in (32, 128))
+    narrow, wide = (float(_losses(method, seed, 12, n, 600, [1e10])) for n in (32, 128))
     return math.log(narrow / wide) / math.log(4)
 
 
@@ -253,12 +253,12 @@ def loss_falls_in_width_with_another_exponent(method: Any, seed: int) -> float:
     tolerance=0.25,
     wrong=_one_feature,
     seeds=4,
-    scale="16 and 64 Gaussian features of 40 modes, time 2, 800 draws",
+    scale="16 and 64 Gaussian features of 20 modes, time 2, 800 draws",
 )
 def early_losses_approach_those_of_infinite_width_like_one_over_width(method: Any, seed: int) -> float:
     """Early in training the mean loss differs from that of infinite width by an amount proportional to 1/N.
 
     log((L₁₆ - L∞) / (L₆₄ - L∞)) / log 4 at time 2.
     """
-    apart = [abs(float(_losses(method, seed, 800, n, 40, [2.0])) - _flow(40, 2.0)) for n in (16, 64)]
+    apart = [abs(float(_losses(method, seed, 800, n, 20, [2.0])) - _flow(20, 2.0)) for n in (16, 64)]
     return math.log(apart[0] / apart[1]) / math.log(4)
