@@ -11,6 +11,7 @@ from . import geometry as geometry
 from . import identities as identities
 from . import implicit_bias as implicit_bias
 from . import kernels as kernels
+from . import landscape as landscape
 from . import linear_nets as linear_nets
 from . import matrices as matrices
 from . import noise as noise
