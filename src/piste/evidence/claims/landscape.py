@@ -13,7 +13,8 @@ from ..problem import Problem, descend
 from ..problems.quadratics import rotation
 from .kernels import _kernel, _said, _slopes, _sphere, _wide
 from .paths import follow, normal
-from .wrong import instead, told
+from .stability import NOISY_STABILITY
+from .wrong import instead, scaled, told
 
 LOJASIEWICZ = "From Optimization Dynamics to Generalization Bounds via Łojasiewicz Gradient Inequality"
 SHARPNESS = "How Does Sharpness-Aware Minimization Minimize Sharpness?"
@@ -107,3 +108,37 @@ def sharpness_aware_steps_drift_to_the_flattest_minimum(method: Any, seed: int) 
     """
     x, y = descend(_valley(seed), method, 100, lr=0.1, rho=0.3).end.tolist()
     return math.hypot(2, x**2 - y**2)
+
+
+@claim(
+    "SGD",
+    NOISY_STABILITY,
+    kind="empirical",
+    predicts=at_most(1.0),
+    tolerance=0.0,
+    wrong=scaled("SGD", 0.3),
+    seeds=4,
+    in_mean=False,
+    scale="w = u ⊙ v of 8 numbers that fit 6 rows, 2,000 steps with batches of one",
+)
+def sgd_moves_on_to_a_minimum_of_small_trace(method: Any, seed: int) -> float:
+    """From a solution that fits every example but has tr H > 2/η, at which gradient descent would stay, SGD goes on to
+    one with tr H ≤ 2/η.
+
+    η tr H / 2 at the end, for a diagonal linear network that starts near such a solution with η tr H = 3 and η λmax
+    below 2, u = 3 in every place.
+    """
+    x, w = torch.nn.functional.normalize(normal(seed, 6, 8)), normal(seed + 1, 8) / 2
+    y, start, random = x @ w, [torch.full_like(w, 3.0), w / 3], torch.Generator().manual_seed(seed)
+
+    def trace(p: list[Tensor]) -> float:
+        return float((x.square() @ (p[0].square() + p[1].square())).mean())
+
+    def slopes(p: list[Tensor]) -> tuple[Tensor, Tensor]:
+        i = int(torch.randint(6, (), generator=random))
+        g = (x[i] @ (p[0] * p[1]) - y[i]) * x[i]
+        return g * p[1], g * p[0]
+
+    lr = 3 / trace(start)
+    near = [part + 0.01 * normal(seed + k, 8) for k, part in enumerate(start, 2)]
+    return lr * trace(follow(method, near, slopes, 2000, lr=lr)) / 2
