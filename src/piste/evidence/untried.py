@@ -40,8 +40,8 @@ UNTRIED = (
     Untried(
         "Algorithmic Stability of Heavy-Tailed SGD with General Loss Functions",
         "The generalization gap is not monotone in the tail index of the noise.",
-        "Where it would turn, near the tail index 1, the error of a mean over N runs falls as N^(1/α - 1): no number of "
-        "runs that fits here settles it.",
+        "Where it would turn, near the tail index 1, the error of a mean over N runs falls as N^(1/α - 1): no "
+        "number of runs that fits here settles it.",
     ),
     Untried(
         "CoLiDE: Concomitant Linear DAG Estimation",
@@ -64,5 +64,32 @@ UNTRIED = (
         "Proper Laplacian Representation Learning",
         "Neural networks learn the eigenvectors from the pixels or positions of a walk through mazes.",
         "Training networks in mazes is too long for a claim; the dynamics are tried on the vectors themselves.",
+    ),
+    Untried(
+        "Towards a theory of learning dynamics in deep state space models",
+        "With N latent states the time constant of learning is proportional to 1/N.",
+        "It hangs on how weights are tied and where they start; with states that start alike only a logarithm of N is "
+        "gained, so that piste tries the direction alone.",
+    ),
+    Untried(
+        "Neural Collapse in Deep Linear Networks: From Balanced to Imbalanced Data",
+        "The last layers of image classifiers collapse as the model of free features says.",
+        "Classifiers must be trained on images far beyond zero error, which takes GPU hours.",
+    ),
+    Untried(
+        "A Dynamical Model of Neural Scaling Laws",
+        "Steps should grow faster than parameters with the compute of networks on CIFAR-5M and Wikitext.",
+        "The data must be downloaded and networks of many sizes trained on them.",
+    ),
+    Untried(
+        "Neural Network-Based Score Estimation in Diffusion Models: Optimization and Generalization",
+        "With early stopping gradient descent learns the score with an error that is bounded by sizes and samples.",
+        "The bound is of orders, for networks much wider than their samples are many: one small experiment cannot "
+        "refute it. The agreement with the kernel, on which it rests, is tried.",
+    ),
+    Untried(
+        "From Optimization Dynamics to Generalization Bounds via Łojasiewicz Gradient Inequality",
+        "The length of the path bounds the error on new data.",
+        "The bounds on new data are of orders, not of numbers: what is tried is the inequality and the length of the path.",
     ),
 )

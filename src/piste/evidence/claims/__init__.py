@@ -2,6 +2,7 @@
 
 from . import adaptive as adaptive
 from . import arithmetic as arithmetic
+from . import attention as attention
 from . import averages as averages
 from . import barriers as barriers
 from . import budgets as budgets
@@ -17,8 +18,8 @@ from . import eigenvectors as eigenvectors
 from . import elementwise as elementwise
 from . import filters as filters
 from . import finite_sums as finite_sums
-from . import games as games
 from . import forgetting as forgetting
+from . import games as games
 from . import geometry as geometry
 from . import graphs as graphs
 from . import grokking as grokking
@@ -26,8 +27,11 @@ from . import halving as halving
 from . import horizons as horizons
 from . import identities as identities
 from . import imbalance as imbalance
+from . import implicit_bias as implicit_bias
 from . import interpolation as interpolation
+from . import kernels as kernels
 from . import kronecker as kronecker
+from . import landscape as landscape
 from . import limits as limits
 from . import linear_nets as linear_nets
 from . import low_rank as low_rank
