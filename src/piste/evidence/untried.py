@@ -22,14 +22,14 @@ UNTRIED = (
     ),
     Untried(
         "On the Importance of Gradient Norm in PAC-Bayesian Bounds",
-        "A bound of generalization with a term of the loss's gradient norm holds without a bounded loss and follows the "
-        "complexity of networks.",
-        "The bound is compared across deep Bayesian networks; on problems that two cores solve it is vacuous or exact.",
+        "A bound of generalization with the loss's gradient norm in it needs no bounded loss, and that norm follows "
+        "the complexity of networks.",
+        "The norm is compared across architectures of deep Bayesian networks, which no small problem tells apart.",
     ),
     Untried(
         "Algorithmic Stability of Heavy-Tailed SGD with General Loss Functions",
         "The generalization gap is not monotone in the tail index of the noise.",
-        "It turns upwards near the tail index 1 only, where the error of a mean over N runs falls as N^(1/α - 1): no "
-        "number of runs that fits here settles it.",
+        "On a quadratic it turns upwards near the tail index 1 only, where the error of a mean over N runs falls as "
+        "N^(1/α - 1): no number of runs that fits here settles it.",
     ),
 )

@@ -13,5 +13,6 @@ from . import noise as noise
 from . import schedules as schedules
 from . import selftuning as selftuning
 from . import shuffling as shuffling
+from . import signs as signs
 from . import stochastic as stochastic
 from . import tails as tails
