@@ -61,6 +61,7 @@ from . import secants as secants
 from . import selftuning as selftuning
 from . import sensing as sensing
 from . import shuffling as shuffling
+from . import signs as signs
 from . import solutions as solutions
 from . import sparse as sparse
 from . import spheres as spheres

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..._registry import get
 from ..claim import at_most, between, claim
 from .wrong import instead, scaled, told
 
@@ -18,7 +17,6 @@ RMSPROP = (
     "Convergence Guarantees for RMSProp and Adam in Generalized-smooth Non-convex Optimization with Affine "
     "Noise Variance"
 )
-SIGN = "signSGD: Compressed Optimisation for Non-Convex Problems"
 LINEAR_SA = "Tight High Probability Bounds for Linear Stochastic Approximation with Fixed Stepsize"
 
 Slope = Callable[[int, Tensor], Tensor]
@@ -158,73 +156,6 @@ def adams_gradients_fall_as_the_fourth_root_of_steps(method: Any, seed: int) -> 
     The mean norm over 1,024 steps over that of 64, which T^-¼ makes ½; f is not convex and (L₀, L₁)-smooth; β₁ = 0.9.
     """
     return _halving(method, seed, lambda t: {"lr": 2.0 / math.sqrt(t), "betas": (0.9, 1 - 1 / t)})
-
-
-def signs(params: Any, lr: float, **_: Any) -> Any:
-    """Steps of one size against the gradient's signs: Lion without its momentum."""
-    return get("Lion", "optimizer").target(params, lr=lr, betas=(0.0, 0.0))
-
-
-def uphill(params: Any, lr: float) -> Any:
-    return torch.optim.SGD(params, lr=lr, maximize=True)
-
-
-@claim(
-    "signSGD",
-    SIGN,
-    kind="theorem",
-    predicts=at_most(1.0),
-    tolerance=0.0,
-    wrong=scaled("Lion", 1e-3),
-    subject=signs,
-    in_mean=True,
-    seeds=4,
-)
-def signs_reach_small_gradients_in_the_sum_norm(method: Any, seed: int) -> float:
-    """With η = 1/√(‖L‖₁K) and batches of K, K steps of signSGD have (mean E‖∇f‖₁)² ≤ [√‖L‖₁ (f(x₀) - inf f + ½) +
-    2‖σ‖₁]²/K.
-
-    The left side over the right: f = ½ Σ Lᵢxᵢ², Lᵢ = 1, ½, ¼, … in 8 dimensions, σ = 0.1 in each, K = 400, 32 runs.
-    """
-    normal, steps = draws(seed), 400
-    curve = 0.5 ** torch.arange(8, dtype=torch.float64)
-    start, total = 0.5 * normal(8).sign(), float(curve.sum())
-    slope: Slope = lambda _, x: curve * x + 0.1 / math.sqrt(steps) * normal(32, 8)  # noqa: E731
-    points = run(method, start.repeat(32, 1), slope, steps, lr=1 / math.sqrt(total * steps))
-    seen = float((curve * points[:-1]).abs().sum(2).mean())
-    first = 0.5 * float((curve * start.square()).sum())
-    return seen**2 * steps / (math.sqrt(total) * (first + 0.5) + 2 * 0.8) ** 2
-
-
-@claim(
-    "signSGD",
-    SIGN,
-    kind="theorem",
-    predicts=at_most(1.0),
-    tolerance=0.05,
-    wrong=uphill,
-    subject=signs,
-    in_mean=True,
-    seeds=3,
-)
-def signs_err_as_rarely_as_gausss_inequality_says(method: Any, seed: int) -> float:
-    """Where noise is unimodal and symmetric the sign of a coordinate whose gradient is S deviations large is wrong with
-    a probability of at most 2/9S² for S > 2/√3 and of at most ½ - S/2√3 else.
-
-    The largest ratio over S = 0.1, 0.5, 1, 1.5, 2 of the share of wrong signs among 65,536 of Gaussian and of uniform
-    noise.
-    """
-    random, worst = torch.Generator().manual_seed(seed), 0.0
-    for size in (0.1, 0.5, 1.0, 1.5, 2.0):
-        bound = 2 / (9 * size**2) if size > 2 / math.sqrt(3) else 0.5 - size / (2 * math.sqrt(3))
-        flat = math.sqrt(12) * (torch.rand(65536, generator=random, dtype=torch.float64) - 0.5)
-        normal = torch.randn(65536, generator=random, dtype=torch.float64)
-        for noise in (normal, flat):
-            moved = run(
-                method, torch.zeros(65536, dtype=torch.float64), lambda _, x, g=size + noise: g, 1, lr=1.0
-            )
-            worst = max(worst, float((moved[-1] > 0).double().mean()) / bound)
-    return worst
 
 
 @claim(

@@ -1,4 +1,4 @@
-"""Noise with heavy tails, and medians; kinks; averaged iterations."""
+"""Medians of gradients; kinks; averaged iterations."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..._registry import get
 from ..._transform import chain
 from ...transforms.clipping import clip_by_global_norm, clip_by_value
 from ...transforms.decay import descend
 from ..claim import at_least, at_most, between, claim
 from ..methods import of_chain
-from ..tuning import tuned
 from .stochastic import draws, run
 from .wrong import scaled
 
 MEDIAN = "SGD with Clipping is Secretly Estimating the Median Gradient"
-ATTENTION = "Why are Adaptive Methods Good for Attention Models?"
 KINKS = "GD doesn't make the cut: Three ways that non-differentiability affects neural network training"
 ITERATE = "Iterate to Accelerate: A Unified Framework for Iterative Reasoning and Feedback Convergence"
 
@@ -127,49 +124,6 @@ def clipping_is_a_proximal_step_towards_the_median(method: Any, seed: int) -> fl
 
         least = min(least, float((cost(near) - cost(x)).min()))
     return least
-
-
-def student(seed: int, tail: float) -> Callable[..., Tensor]:
-    """Numbers of Student's law of so many degrees of freedom, one after another."""
-    random = torch.Generator().manual_seed(seed)
-
-    def draw(*shape: int) -> Tensor:
-        squares = (
-            torch._standard_gamma(torch.full(shape, tail / 2, dtype=torch.float64), generator=random) * 2
-        )
-        return torch.randn(shape, generator=random, dtype=torch.float64) / (squares / tail).sqrt()
-
-    return draw
-
-
-clipping = of_chain(lambda lr: chain(clip_by_value(1.0), descend(lr)))
-
-
-@claim(
-    "clip_by_value",
-    ATTENTION,
-    kind="empirical",
-    predicts=at_most(0.5),
-    tolerance=0.0,
-    wrong=scaled("SGD", 1.0),
-    subject=clipping,
-    seeds=4,
-    scale="½‖x‖² in 5 dimensions, Student's noise of 1.5 degrees of freedom, 200 steps with linear decay, 128 runs",
-)
-def clipping_helps_where_the_variance_is_infinite(method: Any, seed: int) -> float:
-    """Where the noise's variance is infinite clipped SGD converges in the mean and SGD does not.
-
-    The mean of f at the last point, relative to SGD, the rates of both tuned.
-    """
-
-    def loss(used: Any, lr: float) -> float:
-        noise = student(seed, 1.5)
-        start = torch.ones(128, 5, dtype=torch.float64)
-        end = run(used, start, lambda _, x: x + noise(128, 5), 200, lambda t: 1 - t / 200, lr=lr)[-1]
-        return float(0.5 * end.square().sum(1).mean())
-
-    plain, rates = get("SGD", "optimizer").target, (0.003, 0.012, 0.048)
-    return tuned(lambda lr: loss(method, lr), rates).score / tuned(lambda lr: loss(plain, lr), rates).score
 
 
 @claim(
