@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import io
 import math
@@ -40,11 +41,7 @@ that can fail. `piste verify` runs the quick ones, `piste verify --cost full` al
 
 def pages() -> dict[str, str | bytes]:
     """Page or picture by path."""
-    known = {c.name for c in claims()}
-    rows = sorted(
-        (r for r in ledger.read().values() if r["name"] in known),
-        key=lambda r: (r["method"].lower(), r["name"]),
-    )
+    rows = _rows()
     if not rows:
         return {"evidence.md": INTRO + "\nThe ledger is empty: `make verify-full` fills it.\n"}
     made: dict[str, str | bytes] = {"evidence.md": _all(rows)}
@@ -55,6 +52,14 @@ def pages() -> dict[str, str | bytes]:
     return made
 
 
+@functools.cache
+def _rows() -> list[Row]:
+    """Of the claims that there are."""
+    known = {c.name for c in claims()}
+    found = (r for r in ledger.read().values() if r["name"] in known)
+    return sorted(found, key=lambda r: (r["method"].lower(), r["name"]))
+
+
 def _file(method: str) -> str:
     """A method's name as that of a file and a part of an address."""
     plain = unicodedata.normalize("NFKD", method).encode("ascii", "ignore").decode()
@@ -63,7 +68,7 @@ def _file(method: str) -> str:
 
 def link(method: str) -> str:
     """A cell of the table of methods: how many claims ended how, and where to read on."""
-    counts = Counter(MARKS[row["verdict"]][0] for row in ledger.of_method(method))
+    counts = Counter(MARKS[r["verdict"]][0] for r in _rows() if r["method"].lower() == method.lower())
     said = " ".join(f"{counts[mark]} {mark}" for mark in "✓✗≈" if counts[mark])
     return f"[{said}](evidence/{_file(method)}.md)" if said else "–"
 
