@@ -180,7 +180,7 @@ def accelerated_sgd_pays_the_root_of_the_growth_constant(method: Any, seed: int)
     the gradients it has seen can do so on the noise used here: it shows one in ρ steps, and √κ are needed.)
 
     ln of the ratio of the steps to a millionth of the loss, in the mean over 64 runs, for ρ = 8 and ρ = 1, over ln 8;
-    1,500 steps count where more are needed.
+    1,500 steps count where more are needed. At ρ = 4 the power is about 0.8; at ρ = 8 the mean loss diverges.
     """
     return math.log(_steps(method, seed, 8.0, 1500) / _steps(method, seed, 1.0, 500)) / math.log(8.0)
 
