@@ -182,6 +182,7 @@ PROBLEMS = {
     "Rosenbrock": lambda: problems.rosenbrock(),
     "wavy": lambda: problems.wavy(),
     "absolute": lambda: problems.absolute(),
+    "valley": lambda: problems.valley(),
 }
 
 

@@ -45,6 +45,6 @@ UNTRIED = (
     Untried(
         "From Optimization Dynamics to Generalization Bounds via Łojasiewicz Gradient Inequality",
         "The length of the path bounds the error on new data.",
-        "The bounds on new data are of orders, not of numbers: what is tried is the inequality and the length of the path.",
+        "The bounds on new data are of orders, not of numbers; the inequality and the path's length are tried.",
     ),
 )

@@ -1,5 +1,6 @@
 """Seeded problems with known facts, by kind."""
 
+from .nets import valley as valley
 from .quadratics import noisy_quadratic as noisy_quadratic
 from .quadratics import quadratic as quadratic
 from .regression import least_squares as least_squares
