@@ -46,9 +46,8 @@ def gradient_descent_takes_a_short_path_through_least_squares(method: Any, seed:
         nonlocal length, worst, last
         length, last = length + float((p[0] - last).norm()), p[0].clone()
         loss, first = (float((a @ w).square().sum()) / 2 for w in (p[0], flat))
-        worst = max(
-            worst, length * math.sqrt(squared / first) / 2, loss / first * math.exp(squared * 0.1 * t)
-        )
+        decay = loss / first * math.exp(squared * 0.1 * t) if t else 0.0
+        worst = max(worst, length * math.sqrt(squared / first) / 2, decay)
 
     follow(method, [flat], lambda p: [a.mT @ (a @ p[0])], 400, look, lr=0.1)
     return worst

@@ -9,8 +9,10 @@ from ..problem import Problem, problem
 
 @problem
 def valley(high: float = 2.0) -> Problem:
-    """f(x, y) = ½ (xy - 1)², a linear network of one number and two layers: a curve of minima, flattest at ±(1, 1),
-    from beside one that is steeper the larger ``high``. At a minimum the largest eigenvalue of the Hessian is x² + y²."""
+    """f(x, y) = ½ (xy - 1)², a linear network of one number and two layers: a curve of minima, where the largest
+    eigenvalue of the Hessian is x² + y², flattest at ±(1, 1).
+
+    The start lies beside a minimum that is steeper the larger ``high``."""
     return Problem(
         "valley",
         lambda p: (p[0] * p[1] - 1).square() / 2,
