@@ -13,8 +13,8 @@ from ..problem import descend
 from ..problems.nets import valley
 from ..problems.quadratics import rotation
 from .kernels import _kernel, _said, _slopes, _sphere, _wide
+from .papers import NOISY_STABILITY
 from .paths import follow, normal
-from .stability import NOISY_STABILITY
 from .wrong import instead, scaled, told
 
 LOJASIEWICZ = "From Optimization Dynamics to Generalization Bounds via Łojasiewicz Gradient Inequality"
