@@ -13,13 +13,9 @@ from ..problem import descend
 from ..problems import quadratic
 from ..problems.scalar import rosenbrock
 from .identities import walk
-from .papers import HANDBOOK, LBFGS
+from .papers import HANDBOOK, LBFGS, PERCEPTRON, STABILITY
 from .wrong import instead, scaled, told
 
-PERCEPTRON = (
-    "From Logistic Regression to the Perceptron Algorithm: Exploring Gradient Descent with Large Step Sizes"
-)
-STABILITY = "Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability"
 SHUFFLING = "Random Reshuffling: Simple Analysis with Vast Improvements"
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..claim import at_least, at_most, claim, equal
 from ..problems.quadratics import rotation
-from .dynamics import PERCEPTRON
+from .papers import PERCEPTRON
 from .paths import follow, normal, widest_margin
 from .wrong import instead, scaled, told
 

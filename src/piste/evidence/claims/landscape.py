@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from ..claim import at_least, at_most, claim
-from ..problem import Problem, descend
+from ..problem import descend
+from ..problems.nets import valley
 from ..problems.quadratics import rotation
 from .kernels import _kernel, _said, _slopes, _sphere, _wide
+from .papers import NOISY_STABILITY
 from .paths import follow, normal
-from .stability import NOISY_STABILITY
 from .wrong import instead, scaled, told
 
 LOJASIEWICZ = "From Optimization Dynamics to Generalization Bounds via Łojasiewicz Gradient Inequality"
@@ -45,9 +46,8 @@ def gradient_descent_takes_a_short_path_through_least_squares(method: Any, seed:
         nonlocal length, worst, last
         length, last = length + float((p[0] - last).norm()), p[0].clone()
         loss, first = (float((a @ w).square().sum()) / 2 for w in (p[0], flat))
-        worst = max(
-            worst, length * math.sqrt(squared / first) / 2, loss / first * math.exp(squared * 0.1 * t)
-        )
+        decay = loss / first * math.exp(squared * 0.1 * t) if t else 0.0
+        worst = max(worst, length * math.sqrt(squared / first) / 2, decay)
 
     follow(method, [flat], lambda p: [a.mT @ (a @ p[0])], 400, look, lr=0.1)
     return worst
@@ -82,13 +82,6 @@ def wide_networks_meet_the_inequality_with_exponent_one_half(method: Any, seed: 
     return least
 
 
-def _valley(seed: int) -> Problem:
-    """f(x, y) = ½ (xy - 1)²: a curve of minima, flattest at ±(1, 1), from a steep one."""
-    high = 2.0 + 0.1 * math.sin(seed)
-    return Problem("valley", lambda p: (p[0] * p[1] - 1).square() / 2,
-                   torch.tensor([high, 1 / high + 0.05], dtype=torch.float64), 0.0)  # fmt: skip
-
-
 @claim(
     "SAM",
     SHARPNESS,
@@ -106,7 +99,7 @@ def sharpness_aware_steps_drift_to_the_flattest_minimum(method: Any, seed: int) 
     λmax = x² + y² of the minimum of ½ (xy - 1)² with the x² - y² of the end, from where it is above 4; the smallest of
     all minima is 2.
     """
-    x, y = descend(_valley(seed), method, 100, lr=0.1, rho=0.3).end.tolist()
+    x, y = descend(valley(2.0 + 0.1 * math.sin(seed)), method, 100, lr=0.1, rho=0.3).end.tolist()
     return math.hypot(2, x**2 - y**2)
 
 

@@ -16,3 +16,8 @@ MUON = "Muon: An optimizer for hidden layers in neural networks"
 ADAGRAD = "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization"
 BUBECK = "Convex Optimization: Algorithms and Complexity"
 NESTEROV = "Introductory Lectures on Convex Optimization: A Basic Course"
+PERCEPTRON = (
+    "From Logistic Regression to the Perceptron Algorithm: Exploring Gradient Descent with Large Step Sizes"
+)
+STABILITY = "Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability"
+NOISY_STABILITY = "The Implicit Regularization of Dynamical Stability in Stochastic Gradient Descent"

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from ..claim import at_least, at_most, claim, equal
-from .dynamics import STABILITY
+from .papers import NOISY_STABILITY, STABILITY
 from .paths import follow, normal
 from .wrong import scaled, told
 
-NOISY_STABILITY = "The Implicit Regularization of Dynamical Stability in Stochastic Gradient Descent"
 ADAPTIVE_EDGE = "Adaptive Gradient Methods at the Edge of Stability"
 
 

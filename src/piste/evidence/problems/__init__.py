@@ -14,6 +14,7 @@ from .low_rank import matrix_sensing as matrix_sensing
 from .low_rank import robust_sensing as robust_sensing
 from .matrices import asymmetric_factors as asymmetric_factors
 from .matrices import matrix_completion as matrix_completion
+from .nets import valley as valley
 from .noise import affine_quadratic as affine_quadratic
 from .nonconvex import bent_regression as bent_regression
 from .nonconvex import phase_retrieval as phase_retrieval
