@@ -180,7 +180,7 @@ def poisson_errors(model: Model, seed: int, rate: float, steps: int, starts: int
     predicts=at_most(-0.3),
     tolerance=0.0,
     wrong=mlp,
-    seeds=6,
+    seeds=4,
     cost="full",
     scale="-u'' = f on (-1, 1), u of two waves; 88 numbers in 8 splines against 87 in two layers of tanh; 600 steps of "
     "Adam from 4 starts, each with the best of 2 rates",
