@@ -77,7 +77,7 @@ def test_a_file_of_claims_is_run_and_its_problems_are_checked(tmp_path, no_trace
     path = tmp_path / "mine.py"
     path.write_text(OWN)
     done = piste("verify", path, "--sabotage")
-    assert done.exit_code == 0 and "2 claims of 1 papers: 2 confirmed." in done.output
+    assert done.exit_code == 0 and "1 claims of 1 papers: 1 confirmed." in done.output
     path.write_text(OWN.replace("depth=0.0", "depth=0.5"))
     done = piste("verify", path)
     assert done.exit_code == 1 and "'bowl': the minimum is said to be 0.5, and f is" in done.output
