@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..claim import at_most, claim, equal
+from ..claim import at_most, between, claim, equal
 from .identities import farthest, noise, walk
-from .papers import ADAM, LAMB, RMSPROP, SAM
+from .papers import ADAM, FREE, LAMB, RMSPROP, SAM
 from .wrong import instead, scaled, told
 
 DECOUPLED = "Decoupled Weight Decay Regularization"
@@ -150,6 +150,40 @@ def lamb_does_not_see_the_scale_of_a_layer(method: Any, seed: int) -> float:
 
 
 @claim(
+    "ScheduleFreeAdamW",
+    FREE,
+    kind="identity",
+    predicts=equal(0.0),
+    tolerance=1e-10,
+    wrong=told("ScheduleFreeAdamW", betas=(0.9, 0.9)),
+    seeds=2,
+)
+def schedule_free_adamw_averages_adams_path_without_momentum(method: Any, seed: int) -> float:
+    """The answer x_T of schedule-free AdamW is at a constant rate the mean of z_1 … z_T, where z goes Adam's way
+    without its momentum, z ← z - η g/(√v̂ + ε); interpolation with β₁ takes the momentum's place.
+
+    The difference after 40 steps on given gradients, v̂ written out as a sum; β₂ = 0.99, no decay, no warm-up.
+    """
+    start, draw, rate, beta = torch.zeros(12, dtype=torch.float64), noise(seed, 12), 0.1, 0.99
+    w = torch.nn.Parameter(start.clone())
+    opt = method([w], lr=rate, betas=(0.9, beta), eps=1e-8, weight_decay=0.0)
+    z, v, total = start, torch.zeros_like(start), torch.zeros_like(start)
+    for t in range(1, 41):
+        w.grad = draw(t, w)
+        opt.step()
+        v = beta * v + (1 - beta) * w.grad.square()
+        z = z - rate * w.grad / ((v / (1 - beta**t)).sqrt() + 1e-8)
+        total = total + z
+    with opt.averaged():
+        return float((w.detach() - total / 40).abs().max())
+
+
+def valley(w: Tensor) -> Tensor:
+    """Rosenbrock's function."""
+    return (1 - w[0]).square() + 100 * (w[1] - w[0].square()).square()
+
+
+@claim(
     "SAMAdamW",
     SAM,
     kind="identity",
@@ -168,9 +202,6 @@ def samadamw_is_adamw_on_the_gradient_uphill(method: Any, seed: int) -> float:
     hyper: dict[str, Any] = {"lr": 0.01, "weight_decay": 0.1, "betas": (0.9, 0.999), "eps": 1e-8}
     opt, other, worst = method([ours], rho=0.05, **hyper), torch.optim.AdamW([theirs], **hyper), 0.0
 
-    def valley(w: Tensor) -> Tensor:
-        return (1 - w[0]).square() + 100 * (w[1] - w[0].square()).square()
-
     def slope(w: Tensor) -> Tensor:
         w = w.detach().clone().requires_grad_()
         return torch.autograd.grad(valley(w), w)[0]
@@ -188,3 +219,39 @@ def samadamw_is_adamw_on_the_gradient_uphill(method: Any, seed: int) -> float:
         other.step()
         worst = max(worst, float((ours.detach() - theirs.detach()).abs().max()))
     return worst
+
+
+@claim(
+    "SAMAdamW",
+    SAM,
+    kind="theorem",
+    predicts=between(1.95, 2.05),
+    tolerance=0.0,
+    wrong=told("SAMAdamW", rho=1.0),
+    seeds=3,
+)
+def samadamw_departs_from_adamw_in_proportion_to_its_radius(method: Any, seed: int) -> float:
+    """As ρ goes to 0, SAM goes over into its base optimizer, its gradient being ∇f(w) + ρ ∇²f(w) g/‖g‖ + O(ρ²).
+
+    How far 10 steps on Rosenbrock's function end from AdamW's with ρ = 2e-5, over how far with ρ = 1e-5.
+    """
+    random = torch.Generator().manual_seed(seed)
+    start = torch.randn(2, generator=random, dtype=torch.float64)
+
+    def end(rho: float) -> Tensor:
+        w = torch.nn.Parameter(start.clone())
+        opt = method([w], lr=0.01, rho=rho)
+
+        def closure() -> Tensor:
+            opt.zero_grad()
+            loss = valley(w)
+            loss.backward()
+            return loss.detach()
+
+        for _ in range(10):
+            opt.step(closure)
+        return w.detach()
+
+    plain = end(0.0)
+    far, near = (float((end(rho) - plain).norm()) for rho in (2e-5, 1e-5))
+    return far / max(near, 1e-300)

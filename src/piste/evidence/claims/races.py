@@ -123,7 +123,7 @@ def soap_takes_two_fifths_fewer_steps_than_adamw(method: Any, seed: int) -> floa
     predicts=at_most(1 / 1.35),
     tolerance=0.0,
     wrong=instead("SGD", momentum=0.9),
-    seeds=8,
+    seeds=12,
     cost="full",
     scale=NET + "; constant rates, each tuned",
 )
