@@ -83,13 +83,13 @@ def speedup(method: Searcher, seed: int, most: float, eta: int, crossing: float)
         chosen, _ = method(train, most, eta, order(i))
         reached.append(float(train.curve(np.array([chosen]), most)[0]))
         spent += train.spent / 60
-    pool = np.sort(curves(60 * seed, crossing)(np.arange(100_000), most))
+    pool = np.sort(curves(60 * seed, crossing)(np.arange(30_000), most))
     ranks = (np.arange(len(pool)) + 0.5) / len(pool)
     low, high = (
         0.0,
         12.0,
     )  # log of how many; the mean of the least of k is Σ loss · k (1 - rank)^(k-1) / count
-    for _ in range(50):
+    for _ in range(30):
         k = math.exp((low + high) / 2)
         weights = (1 - ranks) ** (k - 1)
         if float(weights @ pool / weights.sum()) > np.mean(reached):

@@ -142,6 +142,7 @@ def matched_networks_are_separated_by_a_lower_barrier(method: Matching, seed: in
     tolerance=0.0,
     wrong=as_it_is,
     seeds=5,
+    cost="full",
     scale="ReLU networks with 4 and with 64 hidden units on 500 digits of 8 × 8 pixels, 100 full-batch steps of Adam",
 )
 def the_barrier_between_matched_networks_vanishes_with_width(method: Matching, seed: int) -> float:
