@@ -60,8 +60,8 @@ def _each(
 
 @contextlib.contextmanager
 def _patient() -> Iterator[None]:
-    """Processes started here let their idle threads sleep: two of them that spin for each other's cores make claims of
-    small tensors many times slower."""
+    """Processes started here let idle threads sleep, and numpy's algebra has but one: processes whose threads spin for
+    each other's cores make claims of small tensors many times slower."""
     before = {name: os.environ.get(name) for name in _SLEEP}
     os.environ.update({name: value for name, value in _SLEEP.items() if before[name] is None})
     try:
@@ -72,7 +72,7 @@ def _patient() -> Iterator[None]:
                 del os.environ[name]
 
 
-_SLEEP = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+_SLEEP = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def _told(result: T, one: Claim, tell: Tell) -> T:
