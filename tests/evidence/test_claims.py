@@ -208,6 +208,14 @@ PROBLEMS = {
     "matrix completion": lambda: problems.matrix_completion(),
     "asymmetric factors": lambda: problems.asymmetric_factors(),
     "robust sensing": lambda: problems.robust_sensing(),
+    "a dictionary on the sphere": lambda: problems.sphere_dictionary(),
+    "graph drawing": lambda: problems.graph_drawing(),
+    "modular addition": lambda: problems.modular_addition(),
+    "an operator": lambda: problems.operator_network(),
+    "sparse recovery": lambda: problems.sparse_recovery(),
+    "splines": lambda: problems.spline_poisson(),
+    "an infinite well": lambda: problems.infinite_well(),
+    "a finite well": lambda: problems.finite_well(),
     "valley": lambda: problems.valley(),
 }
 

@@ -10,26 +10,10 @@ import torch
 from torch import Tensor
 
 from ..claim import at_least, at_most, claim, equal
+from ..problems.modular import Network, answers, truth
 from .wrong import told
 
 COGO = "Composing Global Optimizers to Reasoning Tasks via Algebraic Objects in Neural Nets"
-Network = tuple[
-    Tensor, Tensor, Tensor
-]  # w_a, w_b and w_c: a row for every hidden unit, a column for every residue
-
-
-def answers(net: Network) -> Tensor:
-    """Σ_j w_c,j (w_a,j[a] + w_b,j[b])² for all a and b, less its mean over the residues: [a, b, c]."""
-    a, b, c = net
-    hidden = (a[:, :, None] + b[:, None, :]).square()
-    return torch.einsum("jab,jc->abc", hidden, c - c.mean(1, keepdim=True))
-
-
-def truth(d: int) -> Tensor:
-    """1 - 1/d where c = a + b modulo d, and -1/d elsewhere."""
-    residues = torch.arange(d)
-    sums = (residues[:, None] + residues) % d
-    return torch.nn.functional.one_hot(sums, d).double() - 1 / d
 
 
 def of_order_six(d: int, phases: int = 3) -> Network:

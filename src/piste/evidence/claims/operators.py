@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..claim import at_most, claim
+from ..problem import descend
+from ..problems.operators import FINE, evenly, fresh_error, functions, operator_network
 from .wrong import scaled
 
 DEEPONET = (
     "DeepONet: Learning nonlinear operators for identifying differential equations based on the universal "
     "approximation theorem of operators"
 )
-FINE = 121  # points of (0, 1), where functions are known
 Operator = Callable[[Tensor], Tensor]
 Points = Callable[[int], Tensor]
-
-
-@lru_cache(4)
-def _root(length: float) -> Tensor:
-    x = torch.linspace(0, 1, FINE, dtype=torch.float64)
-    kernel = (-(x[:, None] - x).square() / (2 * length**2)).exp()
-    return torch.linalg.cholesky(kernel + 1e-10 * torch.eye(FINE, dtype=torch.float64))
-
-
-def functions(count: int, seed: int, length: float = 0.2) -> Tensor:
-    """Draws of a Gaussian process on (0, 1) whose kernel is a Gaussian of this length: one in each row."""
-    random = torch.Generator().manual_seed(seed)
-    return torch.randn(count, FINE, generator=random, dtype=torch.float64) @ _root(length).mT
 
 
 def antiderivative(u: Tensor) -> Tensor:
@@ -41,26 +28,11 @@ def antiderivative(u: Tensor) -> Tensor:
     return torch.cat([torch.zeros(len(u), 1, dtype=u.dtype), parts.cumsum(1)], 1)
 
 
-def damped(u: Tensor) -> Tensor:
-    """s of s' = u - s³, s(0) = 0, by the midpoint rule: not linear in u."""
-    s, found, step = torch.zeros(len(u), dtype=u.dtype), [], 1 / (FINE - 1)
-    for i in range(FINE):
-        found.append(s)
-        if i + 1 < FINE:
-            half = s + step / 2 * (u[:, i] - s**3)
-            s = s + step * ((u[:, i] + u[:, i + 1]) / 2 - half**3)
-    return torch.stack(found, 1)
-
-
 def trunk(seed: int, width: int = 40) -> Tensor:
     """Random features of the place, tanh(wy + b): a row for each point of (0, 1)."""
     random = torch.Generator().manual_seed(seed)
     w, b = torch.randn(2, width, generator=random, dtype=torch.float64)
     return torch.tanh(5 * (torch.linspace(0, 1, FINE, dtype=torch.float64)[:, None] * w + b * w.abs()))
-
-
-def evenly(count: int) -> Tensor:
-    return torch.linspace(0, FINE - 1, count).round().long()
 
 
 def in_a_corner(count: int) -> Tensor:
@@ -125,35 +97,10 @@ def more_functions_lower_a_linear_operators_error(method: Points, seed: int) -> 
 
 
 def trained_error(method: Any, count: int, seed: int, steps: int) -> float:
-    """The mean squared error on fresh functions of a DeepONet, a branch of 21 sensors and a trunk each with one hidden
-    layer of 40 tanh, 20 products, that is trained on ``damped`` of ``count`` functions at 13 places, full batches."""
-    random = torch.Generator().manual_seed(seed)
-    shown, fresh = functions(count, seed), functions(200, seed + 500)
-    sensors, places = evenly(21), evenly(13)
-    y = torch.linspace(0, 1, FINE, dtype=torch.float64)[places, None]
-    shapes = ((21, 40), (40,), (40, 20), (1, 40), (40,), (40, 20))
-    params = [
-        torch.nn.Parameter(
-            torch.randn(s, generator=random, dtype=torch.float64) / (s[0] if len(s) > 1 else 1) ** 0.5
-        )
-        for s in shapes
-    ]
-
-    def guess(u: Tensor) -> Tensor:
-        a, b, c, d, e, f = params
-        return torch.tanh(u @ a + b) @ c @ (torch.tanh(4 * (y @ d + e)) @ f).mT / 20**0.5
-
-    seen, wanted = shown[:, sensors], damped(shown)[:, places]
-    opt = method(params, lr=0.01)
-    rates = [group["lr"] for group in opt.param_groups]
-    for step in range(steps):
-        for group, rate in zip(opt.param_groups, rates, strict=True):
-            group["lr"] = rate * (1 - step / steps)
-        opt.zero_grad()
-        (guess(seen) - wanted).square().mean().backward()
-        opt.step()
-    with torch.no_grad():
-        return float((guess(fresh[:, sensors]) - damped(fresh)[:, places]).square().mean())
+    """The mean squared error on fresh functions of ``operator_network``, trained on so many."""
+    p = operator_network(count, seed)
+    end = descend(p, method, steps, lr=0.01, schedule=lambda t: 1 - t / steps).end
+    return float(fresh_error(p.parts(end), seed))
 
 
 @claim(

@@ -12,6 +12,8 @@ from torch import Tensor
 from ..._registry import get
 from ..claim import at_most, claim
 from ..problem import Problem, descend
+from ..problems.splines import kan
+from ..problems.wells import Field, finite_well, held, infinite_wave, infinite_well, level, places
 from .wrong import scaled
 
 WELLS = "Physics-Informed Neural Networks for One-Dimensional Quantum Well Problems"
@@ -19,34 +21,7 @@ KINN = (
     "Kolmogorov Arnold Informed neural network: A physics-informed deep learning framework for solving PDEs based on "
     "Kolmogorov Arnold Networks"
 )
-Field = tuple[Tensor, Tensor, Tensor]  # a function at some points, its derivative and the second one
 Model = Callable[[Tensor, Tensor], Field]
-
-
-def one_layer(theta: Tensor, x: Tensor) -> Field:
-    """Of a network with one hidden layer of tanh and 3h + 1 weights."""
-    h = len(theta) // 3
-    (w, b, a), c = theta[: 3 * h].view(3, h), theta[3 * h]
-    t = torch.tanh(x[:, None] * w + b)
-    slope = 1 - t * t
-    return t @ a + c, slope @ (a * w), (-2 * t * slope) @ (a * w * w)
-
-
-def held(field: Field, mask: Field) -> Field:
-    """A product, by which the mask's zeros become those of the field."""
-    (u, d, dd), (m, md, mdd) = field, mask
-    return m * u, md * u + m * d, mdd * u + 2 * md * d + m * dd
-
-
-def places(count: int, low: float, high: float) -> Tensor:
-    """Midpoints of equal parts."""
-    return low + (high - low) * (torch.arange(count, dtype=torch.float64) + 0.5) / count
-
-
-def random_weights(seed: int, hidden: int) -> Tensor:
-    random = torch.Generator().manual_seed(seed)
-    first = torch.randn(3 * hidden, generator=random, dtype=torch.float64)
-    return torch.cat([first, torch.ones(1, dtype=torch.float64)])
 
 
 @claim(
@@ -65,27 +40,9 @@ def a_network_learns_the_ground_state_of_an_infinite_well(method: Any, seed: int
 
     The relative distance between them up to the sign, in L² on (0, 1).
     """
-    x = places(40, 0, 1)
-    mask = (x * (1 - x), 1 - 2 * x, torch.full_like(x, -2))
-
-    def wave(theta: Tensor) -> Field:
-        return held(one_layer(theta, x), mask)
-
-    def loss(theta: Tensor) -> Tensor:
-        psi, _, bent = wave(theta)
-        return (bent + math.pi**2 * psi).square().mean() + (psi.square().mean() - 1).square()
-
-    psi = wave(descend(Problem("an infinite well", loss, random_weights(seed, 8)), method, 80, lr=1.0).end)[0]
-    true = math.sqrt(2) * (math.pi * x).sin()
+    psi = infinite_wave(descend(infinite_well(seed=seed), method, 80, lr=1.0).end, places(40, 0, 1))[0]
+    true = math.sqrt(2) * (math.pi * places(40, 0, 1)).sin()
     return float(min((psi - true).norm(), (psi + true).norm()) / true.norm())
-
-
-def level(depth: float) -> float:
-    """The lowest energy k² of a well of half width 1: k tan k = √(depth - k²)."""
-    k = 1.2
-    for _ in range(100):
-        k = math.atan(math.sqrt(depth - k * k) / k)
-    return k * k
 
 
 @claim(
@@ -106,38 +63,8 @@ def a_trainable_energy_converges_to_that_of_a_finite_well(method: Any, seed: int
 
     |E/E° - 1| for the ground state.
     """
-    x, depth = places(120, -3, 3), 20.0
-    potential = depth * (x.abs() >= 1).double()
-    mask = (1 - (x / 3).square(), -2 * x / 9, torch.full_like(x, -2 / 9))
-
-    def loss(theta: Tensor) -> Tensor:
-        psi, _, bent = held(one_layer(theta[:-1], x), mask)
-        residual = -bent + (potential - theta[-1]) * psi
-        return residual.square().mean() + 10 * (6 * psi.square().mean() - 1).square()
-
-    start = torch.cat([random_weights(seed, 24), torch.ones(1, dtype=torch.float64)])
-    end = descend(Problem("a finite well", loss, start), method, 800, lr=1.0).end
-    return abs(float(end[-1]) / level(depth) - 1)
-
-
-def splines(s: Tensor, grid: int = 8) -> Field:
-    """The grid + 3 cubic B-splines on (-1, 1): a last axis of them."""
-    v = (s[..., None] + 1) * (grid / 2) - torch.arange(-3, grid, dtype=s.dtype) - 2
-    wide, near, unit = (2 - v.abs()).clamp_min(0), (1 - v.abs()).clamp_min(0), grid / 2
-    value = (wide**3 - 4 * near**3) / 6
-    return value, -v.sign() * (wide**2 / 2 - 2 * near**2) * unit, (wide - 4 * near) * unit**2
-
-
-def kan(theta: Tensor, x: Tensor) -> Field:
-    """A Kolmogorov-Arnold network of one input, 4 hidden units and one output: 8 functions of 11 B-splines each, with
-    tanh between the layers, which keeps values in the splines' range."""
-    inner, outer = theta.unflatten(-1, (2, 4, 11)).unbind(-3)
-    z, dz, ddz = (basis @ inner.mT for basis in splines(x))
-    s = torch.tanh(z)
-    slope = 1 - s * s
-    ds, dds = slope * dz, slope * ddz - 2 * s * slope * dz.square()
-    f, df, ddf = ((basis * outer.unsqueeze(-3)).sum(-1) for basis in splines(s))
-    return f.sum(-1), (df * ds).sum(-1), (ddf * ds.square() + df * dds).sum(-1)
+    end = descend(finite_well(seed=seed), method, 800, lr=1.0).end
+    return abs(float(end[-1]) / level(20.0) - 1)
 
 
 def mlp(theta: Tensor, x: Tensor) -> Field:

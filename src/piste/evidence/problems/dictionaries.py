@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..problem import Problem, problem
+from .quadratics import rotation
 
 
 @problem
@@ -43,4 +44,29 @@ def lifted_dictionary(
         "lifted dictionary", loss, torch.cat([start.flatten(), torch.zeros(covariates, dtype=torch.float64)]),
         float(loss(minimizer)), minimizer, 1.5, 1.0, 1.0,
         shapes={"matrix": (size + 1, samples), "weights": (covariates,)},
+    )  # fmt: skip
+
+
+@problem
+def sphere_dictionary(
+    size: int = 8, samples: int = 2000, power: int = 3, chance: float = 0.3, seed: int = 0
+) -> Problem:
+    """f(q) = -1/n Σ |⟨yᵢ, q/‖q‖⟩|ᵖ, yᵢ = D xᵢ of an orthogonal D and sparse codes xᵢ, each entry there with that chance
+    and then N(0, 1): the best directions are near the columns of D. The minimum of a sample is not known.
+
+    Source: "Complete Dictionary Learning via ell_p-norm Maximization", Yifei Shen, Ye Xue, Jun Zhang, Khaled B.
+    Letaief, Vincent Lau, 2020.
+    """
+    random = torch.Generator().manual_seed(seed)
+    there = torch.rand(samples, size, generator=random, dtype=torch.float64) < chance
+    y = (there * torch.randn(samples, size, generator=random, dtype=torch.float64)) @ rotation(
+        size, seed + 1
+    ).mT
+
+    def loss(q: Tensor) -> Tensor:
+        return -(y @ q / q.norm()).abs().pow(power).mean()
+
+    return Problem(
+        "a dictionary on the sphere", loss, torch.randn(size, generator=random, dtype=torch.float64), radius=0.5,
+        symmetries={"the other sign": lambda q: -q, "length": lambda q: 3 * q},
     )  # fmt: skip

@@ -61,3 +61,28 @@ def acyclic_regression(
         return w + eye
 
     return Problem("acyclic regression", loss, torch.zeros_like(s), symmetries={"its diagonal": opposite})
+
+
+@problem
+def graph_drawing(size: int = 8, count: int = 3, barrier: float = 10.0, seed: int = 0) -> Problem:
+    """f(U) = ½ tr UᵀLU + b/4 ‖UᵀU - I‖², L the Laplacian of a path with random weights: the minimizers are the first
+    eigenvectors of L, the k-th of length √(1 - λ_k/b), and what turns them. b must exceed λ_count.
+
+    Source: "Proper Laplacian Representation Learning", Diego Gomez, Michael Bowling, Marlos C. Machado, 2023, which
+    adds multipliers and an order so that none but the eigenvectors themselves are solutions.
+    """
+    lap, random = path_laplacian(size, seed), torch.Generator().manual_seed(seed + 1)
+    values, vectors = torch.linalg.eigh(lap)
+    first, eye = values[:count], torch.eye(count, dtype=torch.float64)
+    if float(first[-1]) >= barrier:
+        raise ValueError(f"the barrier {barrier:g} must exceed the eigenvalue {float(first[-1]):g}")
+    turn = torch.linalg.qr(torch.randn(count, count, generator=random, dtype=torch.float64))[0]
+
+    def loss(u: Tensor) -> Tensor:
+        return 0.5 * (u * (lap @ u)).sum() + barrier / 4 * (u.mT @ u - eye).square().sum()
+
+    return Problem(
+        "graph drawing", loss, torch.randn(size, count, generator=random, dtype=torch.float64) / size**0.5,
+        float((first / 2 - first.square() / (4 * barrier)).sum()),
+        vectors[:, :count] * (1 - first / barrier).sqrt(), symmetries={"turning the vectors": lambda u: u @ turn},
+    )  # fmt: skip

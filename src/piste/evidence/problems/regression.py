@@ -104,3 +104,32 @@ def table(name: str = "diabetes", weight: float = 0.0) -> Problem:
         more**0.5 * torch.cat([a, ridge]),
         more**0.5 * torch.cat([y, torch.zeros(size, dtype=torch.float64)]),
     )
+
+
+@problem
+def sparse_recovery(rows: int = 30, size: int = 60, nonzeros: int = 4, seed: int = 0) -> Problem:
+    """f(x) = ½ ‖Ax - b‖² with fewer Gaussian rows (of length about 1) than numbers, and b = A x° of a sparse x°, one of
+    many minimizers: the one that thresholding looks for. The start is 0.
+
+    Source: "The finite steps of convergence of the fast thresholding algorithms with feedbacks".
+    """
+    random = torch.Generator().manual_seed(seed)
+    a = torch.randn(rows, size, generator=random, dtype=torch.float64) / rows**0.5
+    best = torch.zeros(size, dtype=torch.float64)
+    chosen = torch.randperm(size, generator=random)[:nonzeros]
+    best[chosen] = torch.randn(nonzeros, generator=random, dtype=torch.float64)
+    b, spectrum = a @ best, torch.linalg.eigvalsh(a @ a.mT)
+
+    def loss(x: Tensor) -> Tensor:
+        return 0.5 * (a @ x - b).square().sum()
+
+    return Problem(
+        "sparse recovery",
+        loss,
+        torch.zeros_like(best),
+        0.0,
+        best,
+        float(spectrum[-1]),
+        0.0,
+        float(spectrum[0]),
+    )
