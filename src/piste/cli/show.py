@@ -117,10 +117,11 @@ def cuts_of(given: tuple[str, ...]) -> dict[str, int | None]:
 
 
 def _evidence(name: str, console: Console) -> None:
-    """What the committed ledger says of it."""
+    """What the committed ledger says of it, what did not come out first."""
     from ..evidence import ledger
 
-    rows = [(r["verdict"], r["name"].replace("_", " "), r["paper"]) for r in ledger.of_method(name)]
+    said = sorted(ledger.of_method(name), key=lambda r: r["verdict"] == "confirmed")
+    rows = [(r["verdict"], r["name"].replace("_", " "), r["paper"]) for r in said]
     _table(console, "Evidence (`piste verify` runs it again)", rows)
 
 

@@ -69,7 +69,9 @@ def halfway(found: tuple[int, int, str, str] | None) -> str:
         return "At half of the run the entries stand in the order in which they end."
     leads = f"{end} leads at both" if then == end else f"{then} leads at half, {end} at the end"
     stand = "stands" if turned == 1 else "stand"
-    return f"At half of the run {turned} of {pairs} pairs {stand} the other way round than at its end: {leads}."
+    return (
+        f"At half of the run {turned} of {pairs} pairs {stand} the other way round than at its end: {leads}."
+    )
 
 
 def listed(names: Iterable[str]) -> str:
