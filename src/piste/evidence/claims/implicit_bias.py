@@ -55,7 +55,8 @@ def gradient_descent_grows_along_the_widest_margin(method: Any, seed: int) -> fl
     """On separable data the weights of logistic regression grow like ŵ log t + a bounded rest, ŵ the hard-margin
     support vector machine's: the direction goes to the widest margin.
 
-    The relative difference of (w(3000) - w(200)) / log 15 from ŵ.
+    The relative difference of (w(3000) - w(200)) / log 15 from ŵ, on rows with clear support vectors. (On random ones,
+    where others nearly support, it is 0.11 to 0.14 by then.)
     """
     rows, early = _supported(seed), torch.zeros(3, dtype=torch.float64)
     best = widest_margin(rows)
@@ -106,7 +107,8 @@ def adam_goes_to_the_widest_margin_in_the_largest_coordinate(method: Any, seed: 
     """With a falling rate Adam's direction on separable data goes to the one of the widest ℓ∞ margin: min ⟨row, w⟩ /
     ‖w‖∞ grows to its largest value.
 
-    That margin at the end, as a share of the largest (a linear program).
+    That margin at the end, as a share of the largest (a linear program), of rows in the plane. (With rows of four
+    numbers it comes to 0.92 to 0.98 in as many steps.)
     """
     return _box_margin(method, _separable(seed, 8, 2, 0.3), 2500, betas=(0.9, 0.99), eps=1e-30)
 

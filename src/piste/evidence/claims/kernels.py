@@ -218,7 +218,8 @@ def loss_falls_in_time_with_the_exponent_of_the_task_over_the_spectrums(method: 
     """With modes of variance k^-b that hold k^-a of the target, the loss of wide random features falls in time like
     t^{-(a - 1)/b}, a = 2.5 and b = 2.
 
-    -log(L(200) / L(10)) / log 20, a time at which the number of features does not matter yet.
+    -log(L(200) / L(10)) / log 20, a time at which the number of features does not matter yet. (It takes a spectrum that
+    falls fast: with b = 1.25 and as many modes the exponent was seen between 0.55 and 1.01 in place of 1.2.)
     """
     early, late = _losses(method, seed, 1, 2000, 200, [10.0, 200.0]).tolist()
     return -math.log(late / early) / math.log(20)
@@ -238,7 +239,7 @@ def loss_falls_in_time_with_the_exponent_of_the_task_over_the_spectrums(method: 
 def loss_falls_in_width_with_another_exponent(method: Any, seed: int) -> float:
     """After long training the loss falls with the number N of features like N^{-min(a - 1, 2b)}: not as in time.
 
-    log(L₃₂ / L₁₂₈) / log 4.
+    log(L₃₂ / L₁₂₈) / log 4, b = 2. (With b = 1.25 and as many modes 1.15 to 1.26 was seen in place of 1.5.)
     """
     narrow, wide = (float(_losses(method, seed, 12, n, 600, [1e10])) for n in (32, 128))
     return math.log(narrow / wide) / math.log(4)
