@@ -88,6 +88,7 @@ def copies_of_tasks_do_not_move_nash_averages(method: Any, seed: int) -> float:
     wrong=plain_tasks,
     subject=against_tasks,
     seeds=4,
+    scale="tables of 4 agents and 5 tasks, one agent with full marks on all",
 )
 def copies_of_tasks_do_not_move_nash_averages_where_one_agent_leads_all(method: Any, seed: int) -> float:
     """Nash averages are invariant to redundant tasks, whatever the scores.

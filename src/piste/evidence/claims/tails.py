@@ -201,6 +201,7 @@ def still(operator: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> li
     wrong=still,
     subject=averaged,
     seeds=3,
+    scale="a contraction of 3 numbers by 0.9, t = 300 to 3,000",
 )
 def averaged_contractions_converge_as_one_over_t_squared(method: Any, seed: int) -> float:
     """For every contraction T, s ← (1 - α)s + αT(s) with α = 2/(t + 2) has D(s_t, s*) = O(1/t²), D a Bregman
