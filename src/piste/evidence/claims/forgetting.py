@@ -9,7 +9,7 @@ import torch
 from ..._registry import get
 from ..claim import at_least, claim
 from ..tuning import tuned
-from .merging import digits, random_net
+from .merging import digits, random_net, train
 from .solutions import ALTER
 from .wrong import instead
 
@@ -22,17 +22,7 @@ def kept(method: Any, seed: int, rate: float, steps: int = 60) -> float:
     opt, shown = method(params, lr=rate), torch.nn.functional.one_hot(labels, 10).double()
     for pair in range(5):
         chosen = labels // 2 == pair
-        seen, wanted = x[chosen], shown[chosen]
-        for _ in range(steps):
-            w, b, v, c = (p.detach() for p in params)
-            before = seen @ w.mT + b
-            hidden = before.clamp_min(0)
-            off = (torch.softmax(hidden @ v.mT + c, 1) - wanted) / len(seen)
-            back = (off @ v) * (before > 0)
-            slopes = (back.mT @ seen, back.sum(0), off.mT @ hidden, off.sum(0))
-            for p, slope in zip(params, slopes, strict=True):
-                p.grad = slope
-            opt.step()
+        train(opt, params, x[chosen], shown[chosen], steps)
     w, b, v, c = (p.detach() for p in params)
     return float((((x @ w.mT + b).clamp_min(0) @ v.mT + c).argmax(1) == labels).double().mean())
 

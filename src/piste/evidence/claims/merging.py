@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,14 +40,9 @@ def random_net(seed: int, width: int) -> Network:
     return w, torch.zeros(width, dtype=torch.float64), v, torch.zeros(10, dtype=torch.float64)
 
 
-@lru_cache(8)
-def trained(seed: int, width: int) -> Network:
-    """100 full-batch steps of Adam on the digits, the rate 0.02, from a random start."""
-    x, labels = digits()
-    params = [torch.nn.Parameter(p) for p in random_net(seed, width)]
-    opt = get("Adam", "optimizer").target(params, lr=0.02)
-    shown = torch.nn.functional.one_hot(labels, 10).double()
-    for _ in range(100):
+def train(opt: Any, params: Sequence[torch.nn.Parameter], x: Tensor, shown: Tensor, steps: int) -> None:
+    """Full-batch steps on the cross entropy of a network, its gradient written out."""
+    for _ in range(steps):
         w, b, v, c = (p.detach() for p in params)
         before = x @ w.mT + b
         hidden = before.clamp_min(0)
@@ -56,6 +52,15 @@ def trained(seed: int, width: int) -> Network:
         for p, slope in zip(params, slopes, strict=True):
             p.grad = slope
         opt.step()
+
+
+@lru_cache(8)
+def trained(seed: int, width: int) -> Network:
+    """100 full-batch steps of Adam on the digits, the rate 0.02, from a random start."""
+    x, labels = digits()
+    params = [torch.nn.Parameter(p) for p in random_net(seed, width)]
+    opt = get("Adam", "optimizer").target(params, lr=0.02)
+    train(opt, params, x, torch.nn.functional.one_hot(labels, 10).double(), 100)
     w, b, v, c = (p.detach() for p in params)
     return w, b, v, c
 
