@@ -112,6 +112,14 @@ def test_commands_start_without_the_race_extras():
     assert done.stdout.strip() == "[]"
 
 
+def test_names_are_listed_and_shown_without_the_extras():
+    blocked = "optuna", "sklearn", "matplotlib", "scipy", "jinja2"
+    code = f"import sys; sys.modules.update(dict.fromkeys({blocked})); from piste.cli import main; main()"
+    for arguments in (["list"], ["show", "SGD"], ["verify", "--help"]):
+        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
 def test_every_option_is_explained():
     for name in ("list", "show", "explain", "check", "race"):
         text = run(name, "--help").output

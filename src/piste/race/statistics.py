@@ -16,20 +16,9 @@ from typing import cast
 import numpy as np
 from scipy import optimize, special, stats
 
+from .interval import Interval as Interval
+
 Groups = Mapping[str, Sequence[float]]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate between its bounds; a bound may be infinite."""
-
-    low: float
-    mid: float
-    high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)

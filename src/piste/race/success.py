@@ -18,9 +18,8 @@ from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
 import numpy as np
-from scipy import special
 
-from .statistics import Interval
+from .interval import Interval
 
 EPSILON = 1e-5
 
@@ -63,6 +62,8 @@ def mean_time(times: Sequence[float], confidence: float = 0.95) -> Interval:
     x = np.asarray(times, dtype=float)
     if not x.size or not (np.isfinite(x).all() and (x > 0).all()):
         raise ValueError("times of successes are positive numbers: leave out runs without, count from 1")
+    from scipy import special  # here: piste.evidence imports this module without the extra that brings scipy
+
     n, mid = len(x), float(x.mean())
     if n < 3:
         return Interval(0.0, mid, math.inf)
@@ -84,6 +85,8 @@ def sparsity_error(weights: np.ndarray) -> float:
 
 def _shape(gap: float) -> float:
     """The k with log k - ψ(k) = gap, by Newton's method in 1/k."""
+    from scipy import special
+
     k = (3 - gap + math.sqrt((gap - 3) ** 2 + 24 * gap)) / (12 * gap)
     for _ in range(6):
         off = math.log(k) - special.psi(k) - gap

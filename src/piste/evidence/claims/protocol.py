@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...race.statistics import Interval
+from ...race.interval import Interval
 from ...race.success import mean_time, rate
 from ..claim import at_least, claim, equal
 
