@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from ..._transform import chain
 from ...transforms.decay import descend
 from ..claim import at_most, between, claim
 from ..methods import of_chain
+from .rows import wander
 from .wrong import scaled, told
 
 LAST = "Revisiting the Last-Iterate Convergence of Stochastic Gradient Methods"
@@ -30,16 +32,9 @@ def run(
     **hyper: Any,
 ) -> Tensor:  # fmt: skip
     """The points of a run on given gradients, before every step and after the last; ``decay``: a factor on the rate."""
-    w = torch.nn.Parameter(start.clone())
-    opt, points = method([w], **hyper), [start]
-    rates = [group["lr"] for group in opt.param_groups]
-    for t in range(steps):
-        for group, rate in zip(opt.param_groups, rates, strict=True):
-            group["lr"] = rate * decay(t)
-        w.grad = slope(t, w.detach())
-        opt.step()
-        points.append(w.detach().clone())
-    return torch.stack(points)
+    times, lr = itertools.count(), hyper.pop("lr")
+    rates = {"lr": lambda t: lr * decay(t)}
+    return torch.stack(list(wander(method, lambda x: slope(next(times), x), start, steps, **hyper, **rates)))
 
 
 def draws(seed: int) -> Callable[..., Tensor]:
