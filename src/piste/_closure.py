@@ -39,6 +39,34 @@ class Closure:
             self._unscale(scale, again)
         return loss
 
+    def hvp(self, params: Sequence[Tensor], vectors: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """The Hessian's product with a vector (None: zero), by differentiating the forward pass twice."""
+        device = next(self.module.parameters()).device.type
+        sums: list[Tensor | None] = [None] * len(params)
+        live = [i for i, p in enumerate(params) if p.requires_grad]
+        weights = [params[i] for i in live]
+        with _frozen_norms(self.module) if self.freeze_norms else nullcontext():
+            for batch, share in zip(self.batches, self.shares, strict=True):
+                with torch.autocast(device, self.autocast) if self.autocast is not None else nullcontext():
+                    loss = share * self.forward(batch)
+                slopes = torch.autograd.grad(loss, weights, create_graph=True, allow_unused=True)
+                along = [
+                    (g * v).sum()
+                    for g, v in zip(slopes, (vectors[i] for i in live), strict=True)
+                    if g is not None and v is not None
+                ]
+                if not along or not any(a.requires_grad for a in along):
+                    continue  # the loss is linear in what moves
+                products = torch.autograd.grad(torch.stack(along).sum(), weights, allow_unused=True)
+                for i, product in zip(live, products, strict=True):
+                    if product is not None:
+                        so_far = sums[i]
+                        sums[i] = product if so_far is None else so_far + product
+        return [
+            torch.zeros_like(p) if s is None and p.requires_grad else s
+            for p, s in zip(params, sums, strict=True)
+        ]
+
     def _accumulate(self) -> Tensor:
         """Σ share · loss over the micro-batches, gradients with it; only the last one talks to other processes."""
         device = next(self.module.parameters()).device.type

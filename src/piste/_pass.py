@@ -59,8 +59,9 @@ class Pass:
         if name == "noise":
             like = leaf.real(leaf.param.detach()).to(leaf.dtype)
             return normal(like, stream(self.seed, leaf.name, lane.step), sharding.indices(like, leaf.place))
-        given = self.extras.get(name)  # what an oracle provides: "hvp"
-        return None if given is None else self.lift(leaf, given[leaf.name])
+        given = self.extras.get(name)  # what an oracle provides: "hvp", in the steps in which it does
+        found = given.get(leaf.name) if isinstance(given, dict) else given
+        return self.lift(leaf, found) if isinstance(given, dict) and found is not None else found
 
     def write_param(self, leaf: Leaf, lane: Lane, value: Tensor) -> None:
         """A parameter's new value, kept as its codec says."""

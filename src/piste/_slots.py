@@ -57,7 +57,7 @@ def ring(size: str, kind: Slot = moment) -> Slot:
 
 @dataclass(frozen=True)
 class Sum:
-    """An element function (arguments by name: ``u``, ``param``, ``grad``, ``hvp``) reduced over a part of the tree."""
+    """An element function (arguments by name: ``u`` and the inputs) reduced over a part of the tree."""
 
     fn: Callable[..., Any]
     over: str

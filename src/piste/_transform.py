@@ -169,7 +169,10 @@ def oracle(
 ) -> Any:
     """Declare where the slope comes from: ``fn(evaluate, params, *, ...) -> (loss, grads)`` over lists.
 
-    ``evaluate(point=None) -> (loss, grads)`` runs the user's closure at the weights or at ``point``.
+    ``evaluate(point=None) -> (loss, grads)`` runs the user's closure at the weights or at ``point``;
+    ``evaluate.hvp(vectors)`` gives Hessian-vector products. Further arguments by name: ``step``, ``noise`` (a list of
+    standard normals, counter-based), its slots. What else it ``provides`` ("hvp", "vector") it returns behind the
+    gradients in that order, a list over the parameters each (or None in a step without), and then its new slots.
     """
     return transform(fn, room="oracle", scope="tree", provides=provides, **slots)  # pyright: ignore
 

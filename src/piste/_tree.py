@@ -13,6 +13,7 @@ from . import _sharding as sharding
 from ._chain import Chain, Part
 from ._evaluate import Evaluate
 from ._leaf import Leaf
+from ._noise import normal, stream
 from ._pass import Pass
 from ._plan import Meeting
 from ._program import Frame, Step, run
@@ -28,9 +29,15 @@ class Multipass:
     """One step's closure, and what its evaluations gave."""
 
     def __init__(
-        self, leaves: list[Leaf], oracle: Part | None, multi: bool, closure: Callable[[], Any] | None
+        self,
+        leaves: list[Leaf],
+        oracle: Part | None,
+        multi: bool,
+        closure: Callable[[], Any] | None,
+        seed: int,
     ) -> None:
         self.leaves, self.oracle, self.multi, self.closure = leaves, oracle, multi, closure
+        self.seed = seed
         self.places = [leaf.place for leaf in leaves]
         self.evaluate = (
             Evaluate([leaf.given for leaf in leaves], closure, self.places)
@@ -59,11 +66,15 @@ class Multipass:
                              "closure that computes the loss, calls backward and returns the loss "
                              "(piste.closure makes one)")  # fmt: skip
         groups = optimizer.leaves()
-        made = cls(
-            [leaf for group in groups for leaf in group], oracles[0] if oracles else None, multi, closure
-        )
+        everyone = [leaf for group in groups for leaf in group]
+        made = cls(everyone, oracles[0] if oracles else None, multi, closure, optimizer.seed)
         made.groups = groups
         return made
+
+    def local(self, values: Sequence[Tensor | None]) -> dict[str, Tensor]:
+        """By parameter, the parts that live here of what there is."""
+        pairs = zip(self.leaves, values, strict=True)
+        return {leaf.name: sharding.aligned(x, leaf.place) for leaf, x in pairs if x is not None}
 
     def gradients(self) -> tuple[Any, dict[str, Tensor]]:
         """(the loss or None, the gradients by parameter name)."""
@@ -99,16 +110,28 @@ class Multipass:
 def _run_oracle(part: Part, multi: Multipass) -> tuple[Any, list[Tensor | None]]:
     t = part.transform
     given = {"evaluate": multi.evaluate, "params": [leaf.given.detach() for leaf in multi.leaves]}
-    given["step"] = max(leaf.state["step"] for leaf in multi.leaves) + 1
+    given["step"] = step = max(leaf.state["step"] for leaf in multi.leaves) + 1
+    if "noise" in t.asks:
+        given["noise"] = [_noise(leaf, stream(multi.seed, leaf.name, step)) for leaf in multi.leaves]
     for name, slot in t.slots.items():
         values = [leaf.read(name) for leaf in multi.leaves]
         given[name] = values[0] if slot.shared else values
-    hyper = {n: v(given["step"]) if callable(v) else v for n, v in part.hyper.items()}
+    hyper = {n: v(step) if callable(v) else v for n, v in part.hyper.items()}
     loss, grads, *new = t.fn(*(given[a] for a in t.asks), **hyper)
+    further = [name for name in t.provides if name != "loss"]
+    for name, values in zip(further, new, strict=False):
+        multi.extras[name] = None if values is None else multi.local(values)
+    new = new[len(further) :]
     for (name, slot), values in zip(t.slots.items(), new, strict=True):
         for i, leaf in enumerate(multi.leaves):
             leaf.write(name, values if slot.shared else values[i])
     return loss, list(grads)
+
+
+def _noise(leaf: Leaf, key: int) -> Tensor:
+    """Standard normal numbers in the parameter's shape and placement."""
+    like = leaf.shown.detach()
+    return sharding.wrap(normal(like, key, sharding.indices(like, leaf.place)), leaf.place)
 
 
 def meet(multi: Multipass, step: Step, kind: str, meetings: list[Meeting], given: Pass) -> list[Any]:

@@ -10,15 +10,14 @@ import pytest
 import torch
 
 import piste
-from optimizers.trajectories import FULL_RANK, SHAPES, distance, follow, problem, start
+from optimizers.closures import descend, network
+from optimizers.trajectories import SHAPES, distance, follow, problem, start
 
 DIRECT = [e.name for e in piste.registry("optimizer") if e.module.startswith("piste.") and not e.needs]
-# where the textbook differs by design, or needs well-posed matrices: see its docstring
-SPECIAL = {
-    "Muon": dict(shapes=[(6, 6), (8, 4), (4, 8)], tolerance=0.05, hyper={}),  # ours iterates in bf16
-    "Shampoo": dict(shapes=FULL_RANK, tolerance=1e-9, hyper={"momentum": 0.9, "precondition_frequency": 3}),
-    "SOAP": dict(shapes=FULL_RANK, tolerance=1e-10, hyper={"precondition_frequency": 3}),
-}
+CLOSURE = [e.name for e in piste.registry("optimizer") if e.module.startswith("piste.") and e.needs]
+LISTED = ("SAM", "SAMAdamW", "ArmijoSGD", "LBFGS")  # test_closures has them
+# a textbook that needs well-posed matrices, say, or other hyperparameters, has a CASE of its own
+USUAL = dict(shapes=SHAPES, tolerance=1e-12, hyper={}, steps=25)
 
 
 def textbook(name: str):
@@ -30,14 +29,30 @@ def textbook(name: str):
 @pytest.mark.parametrize("decay", [0.0, 0.1], ids=["", "decay"])
 @pytest.mark.parametrize("name", DIRECT)
 def test_equal_to_its_textbook(name, decay):
-    case = SPECIAL.get(name, dict(shapes=SHAPES, tolerance=1e-12, hyper={}))
+    case = {**USUAL, **getattr(textbook(name), "CASE", {})}
     factory, reference = getattr(piste, name), textbook(name).reference
-    hyper = {"weight_decay": decay, **case["hyper"]}
-    params, grads = problem(case["shapes"], steps=25)
+    if decay and "weight_decay" not in factory.factory.defaults:
+        return
+    hyper = {**({"weight_decay": decay} if decay else {}), **case["hyper"]}
+    params, grads = problem(case["shapes"], steps=case["steps"])
     live = start(params)
     got = follow(build(factory, live, **hyper), live, grads)
     want = reference(params, grads, **{**defaults(factory, reference), **hyper})
     assert distance(got, want) < case["tolerance"]
+
+
+@pytest.mark.parametrize("name", [n for n in CLOSURE if n not in LISTED])
+def test_equal_to_its_textbook_on_a_network(name):
+    """Of a method that evaluates the loss itself: ``reference(params, loss, steps, **hyper)``, once for each set of
+    hyperparameters in the textbook's CASES."""
+    book = textbook(name)
+    for hyper in getattr(book, "CASES", [{}]):
+        params, loss = network()
+        live = start(params)
+        factory = getattr(piste, name)
+        got = descend(factory([factory.group(live, **hyper)]), live, loss, 20)
+        want = book.reference(params, loss, 20, **{**defaults(factory, book.reference), **hyper})
+        assert distance(got, want) < getattr(book, "TOLERANCE", 1e-12)
 
 
 def build(factory, live, **hyper):

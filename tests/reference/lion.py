@@ -14,6 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+SMOOTH = False  # steps of one size
+
 
 def reference(
     params: list[Tensor],

@@ -78,7 +78,7 @@ def _inputs(steps: tuple[Step, ...], t: int, shape: tuple[int, ...]) -> dict[str
     generator = torch.Generator().manual_seed(97 * t)
     env: dict[str, Any] = {
         k: torch.randn(shape, generator=generator, dtype=torch.float64)
-        for k in ("u", "param", "grad", "hvp", "noise")
+        for k in ("u", "param", "grad", "hvp", "vector", "noise")
     }
     env |= {"step": t, "loss": torch.tensor(1.0, dtype=torch.float64), "dot": torch.dot}
     for step in steps:

@@ -6,8 +6,8 @@ from .._define import optimizer
 from .._transform import Chain, chain
 from ..schedules import every
 from ..transforms.decay import decay_weights, descend
-from ..transforms.kronecker import scale_by_shampoo
 from ..transforms.momentum import ema
+from ..transforms.shampoo import scale_by_shampoo
 
 
 @optimizer

@@ -6,8 +6,8 @@ from .._define import optimizer
 from .._transform import Chain, chain
 from ..schedules import every
 from ..transforms.adaptive import debias_adam, scale_by_raw_adam
+from ..transforms.bases import in_eigenbasis
 from ..transforms.decay import decay_new_weights, descend
-from ..transforms.kronecker import in_eigenbasis
 from ..transforms.layerwise import normalize_rms
 
 

@@ -16,6 +16,7 @@ from .averaging import ema_weights as ema_weights
 from .averaging import lookahead as lookahead
 from .averaging import schedule_free as schedule_free
 from .averaging import swa as swa
+from .bases import in_eigenbasis as in_eigenbasis
 from .clipping import clip_by_global_norm as clip_by_global_norm
 from .clipping import clip_by_unit_norm as clip_by_unit_norm
 from .clipping import clip_by_value as clip_by_value
@@ -25,8 +26,6 @@ from .decay import decay_new_weights as decay_new_weights
 from .decay import decay_weights as decay_weights
 from .decay import descend as descend
 from .directions import orthograd as orthograd
-from .kronecker import in_eigenbasis as in_eigenbasis
-from .kronecker import scale_by_shampoo as scale_by_shampoo
 from .layerwise import normalize_rms as normalize_rms
 from .layerwise import scale_by_trust_ratio as scale_by_trust_ratio
 from .mirror import dual_average as dual_average
@@ -38,6 +37,7 @@ from .projection import project_box as project_box
 from .proximal import extrapolate as extrapolate
 from .proximal import prox_l1 as prox_l1
 from .quasinewton import scale_by_lbfgs as scale_by_lbfgs
+from .shampoo import scale_by_shampoo as scale_by_shampoo
 from .sign import scale_by_lion as scale_by_lion
 from .spectral import match_rms as match_rms
 from .spectral import orthogonalize as orthogonalize
