@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,12 @@ from torch import Tensor, nn
 
 import piste
 
-OPTIMIZERS = [e.name for e in piste.registry("optimizer") if e.target.__module__.startswith("piste.")]
+ONLY = os.environ.get("PISTE_ONLY", "").split()  # names, to try a few optimizers on several ranks and in the sweep
+OPTIMIZERS = [
+    e.name
+    for e in piste.registry("optimizer")
+    if e.target.__module__.startswith("piste.") and (not ONLY or e.name in ONLY)
+]
 every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
 
 
