@@ -14,7 +14,12 @@ arithmetic:
   blows them up. After three steps of `KELLER` on one `A` that happens (singular values of 37 on 32 × 8 matrices
   of rank 4, and in training, where momentum is nearly rank-deficient, a loss three times worse), with
   `POLAR_EXPRESS` after two (of 800). So `A` is formed anew before its rounding error has grown to `_SLACK`: in
-  bf16 after two steps of `KELLER`, in float32, which rounds 65,000 times finer, after three of any.
+  bf16 after two steps of `KELLER`, in float32, which rounds 65,000 times finer, after three of any. The first `A` is
+  that of a matrix of Frobenius norm 1, so its own is at most 1 as well and its rounding errors, which are independent,
+  have a spectral norm of some eps / √m (later ones, all of whose eigenvalues are near 1: eps). Twice that is
+  reckoned with, since most rows may be zero (`POLAR_EXPRESS` blew up on 34 rows of which 7 were not). From m = 484 on
+  the first cycle may therefore have three steps of `KELLER`: largest singular values of 1.21 over low ranks, few rows,
+  signs and decays, where the usual form has 1.20, from 128 rows on (1.44 at 48).
 
 `newton_schulz` takes whichever counts fewer flops; timings agree with the count (equal at n = 1.5 m for
 five steps in bf16).
@@ -121,19 +126,19 @@ def _schedule(coefficients: Quintics, steps: int) -> Quintics:
 @functools.cache
 def _cycles(m: int, n: int, schedule: Quintics, dtype: torch.dtype, device_type: str) -> tuple[Quintics, ...]:
     """The schedule cut where `A` is formed anew, at the length that counts fewest flops; 1 is the usual form."""
-    cuts = [_cut(schedule, most, torch.finfo(dtype).eps) for most in (1, 2, 3)]
+    cuts = [_cut(schedule, most, torch.finfo(dtype).eps, min(m, n)) for most in (1, 2, 3)]
     return min(cuts, key=lambda cycles: _flops(m, n, cycles, device_type, dtype))
 
 
-def _cut(schedule: Quintics, most: int, eps: float) -> tuple[Quintics, ...]:
+def _cut(schedule: Quintics, most: int, eps: float, m: int) -> tuple[Quintics, ...]:
     """Cycles of at most so many steps. An error in `A` grows by a² in each carried one."""
     cycles: list[Quintics] = []
-    error = eps
+    error = 0.0
     for quintic in schedule:
         error = error * cycles[-1][-1][0] ** 2 if cycles else 0.0
         if not cycles or len(cycles[-1]) == most or error > _SLACK:
+            error = eps if cycles else 2 * eps / m**0.5
             cycles.append(())
-            error = eps
         cycles[-1] += (quintic,)
     return tuple(cycles)
 
