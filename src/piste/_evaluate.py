@@ -29,6 +29,26 @@ class Evaluate:
         self._after: Any = None
 
     def __call__(self, point: Sequence[Tensor] | None = None) -> tuple[Any, list[Tensor | None]]:
+        return self._run(self.closure, point)
+
+    def sampled(self) -> tuple[Any, list[Tensor | None]]:
+        """Loss and gradients at labels drawn from the model, as ``piste.closure(..., sampled=...)`` shows how to.
+
+        Within a step the same labels every time; the next step draws others, as the random state is left behind them.
+        """
+        draw = getattr(self.closure, "sampled", None)
+        if draw is None:
+            raise TypeError(
+                "this method wants the loss at labels drawn from the model, which a plain closure does not show: pass "
+                "piste.closure(forward, batches, model, sampled=lambda batch: loss with drawn labels)"
+            )
+        found = self._run(draw, None)
+        self._after = _random_state(self.params)
+        return found
+
+    def _run(
+        self, closure: Callable[[], Any], point: Sequence[Tensor] | None
+    ) -> tuple[Any, list[Tensor | None]]:
         if self._start is None:
             self._start = _random_state(self.params)
         else:
@@ -42,7 +62,7 @@ class Evaluate:
             for p in self.params:
                 p.grad = None
             with torch.enable_grad():
-                loss = self.closure()
+                loss = closure()
             if loss is None:
                 raise ValueError(
                     "the closure returned None: it must compute the loss, call backward and return the loss"
@@ -54,7 +74,7 @@ class Evaluate:
                     p.data.copy_(value)
             for p, g in zip(self.params, found, strict=True):
                 p.grad = g
-        if self.count == 0:
+        if self._after is None:
             self._after = _random_state(self.params)
         self.count += 1
         loss = loss.detach() if isinstance(loss, Tensor) else torch.as_tensor(loss)
