@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -21,9 +22,13 @@ class Evaluate:
     """
 
     def __init__(
-        self, params: Sequence[Tensor], closure: Callable[[], Any], places: Sequence[Any] = ()
+        self,
+        params: Sequence[Tensor],
+        closure: Callable[[], Any],
+        places: Sequence[Any] = (),
+        senses: Any = None,
     ) -> None:
-        self.params, self.closure, self.places = list(params), closure, places
+        self.params, self.closure, self.places, self.senses = list(params), closure, places, senses
         self.count = 0
         self._start: Any = None
         self._after: Any = None
@@ -61,7 +66,10 @@ class Evaluate:
                     p.data.copy_(value)
             for p in self.params:
                 p.grad = None
-            with torch.enable_grad():
+            listens = (
+                nullcontext() if self.senses is None else self.senses.during(self.closure, self.count == 0)
+            )
+            with torch.enable_grad(), listens:
                 loss = closure()
             if loss is None:
                 raise ValueError(

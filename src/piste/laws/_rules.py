@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._chain import Part
+from .._chain import SENSED, Part
 from .._leaf import Leaf
 from .._program import Frame, Step, build, resolve, run, sum_key, summed
 from .._state import make_slot, slot_shapes
@@ -23,7 +23,7 @@ TOLERANCE = 1e-12
 def check(rule: Transform | Part) -> list[Verdict]:
     """Every law that applies to a transform (hyperparameters without defaults are given plausible values)."""
     part = rule if isinstance(rule, Part) else sample(rule)
-    if part.transform.room in ("oracle", "search"):
+    if part.transform.room in ("sense", "oracle", "search"):
         return []
     name = part.transform.name
     found = []
@@ -80,6 +80,14 @@ def _inputs(steps: tuple[Step, ...], t: int, shape: tuple[int, ...]) -> dict[str
         k: torch.randn(shape, generator=generator, dtype=torch.float64)
         for k in ("u", "param", "grad", "hvp", "vector", "noise")
     }
+    shapes = (
+        ((shape[-2], shape[-2]), (shape[-1], shape[-1]), (shape[-2], 1), (1, shape[-1]))
+        if len(shape) > 1
+        else ()
+    )
+    for name, sides in zip(SENSED, shapes, strict=False):
+        x = torch.randn(sides, generator=generator, dtype=torch.float64)
+        env[name] = x @ x.mT if name.endswith("cov") else x.square()
     env |= {"step": t, "loss": torch.tensor(1.0, dtype=torch.float64), "dot": torch.dot}
     for step in steps:
         for name, rule in step.tree_sums.items():
