@@ -178,7 +178,7 @@ def _cutting(part: Part) -> str | None:
         for rows in (slice(0, 2), slice(2, 6)):
             for cols in (slice(0, 1), slice(1, 4)):
                 cut = {
-                    k: _cut(v, "m n", rows, cols) if isinstance(v, Tensor) and v.dim() == 2 else v
+                    k: _cut(v, _AXES.get(k, "m n"), rows, cols) if isinstance(v, Tensor) and v.dim() == 2 else v
                     for k, v in env.items()
                 }
                 cut |= {k: _cut(v, axes, rows, cols) for k, (v, axes) in sums.items()}
@@ -205,6 +205,9 @@ def _own_sums(steps: tuple[Step, ...], env: Mapping[str, Any]) -> dict[Any, tupl
                 frame = Frame({k: v for k, v in env.items() if k != "u"}, {})
                 found[sum_key(step, name)] = summed(step, name, env["u"], frame), axes[rule.over]
     return found
+
+
+_AXES = {"row_sq": "m", "col_sq": "n"}  # of inputs that are not shaped as the parameter is
 
 
 def _cut(v: Tensor, axes: str, rows: slice, cols: slice) -> Tensor:

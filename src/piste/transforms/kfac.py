@@ -88,12 +88,10 @@ def scale_by_kfac(
     """
     L, R, statistics = _averaged(statistics, stat_decay, (L, R), (row_cov, col_cov))
     if refresh:
-        means = [None if h is None else h.diagonal(dim1=-2, dim2=-1).mean(-1) for h in (L, R)]
         pi: Any = 1.0
-        if means[0] is not None and means[1] is not None:
-            rows, columns = (
-                x.clamp(min=torch.finfo(u.dtype).tiny ** 0.5) for x in means
-            )  # a dead layer has 0
+        if L is not None and R is not None:
+            least = torch.finfo(u.dtype).tiny ** 0.5  # a dead layer has 0
+            rows, columns = (h.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=least) for h in (L, R))
             pi = (columns / rows).sqrt()
         root = sqrt(damping)
         L_inverse = None if L is None else inverse_root(L, 1, root / pi)
