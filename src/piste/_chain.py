@@ -28,6 +28,11 @@ INPUTS = ("param", "grad", "step", "loss", "hvp", "vector", "noise", "dot", *SEN
 PROVIDED = ("param", "grad", "step", "noise", "dot")  # what a step has without an oracle or a closure
 
 
+def sensed_shapes(m: int, n: int) -> dict[str, tuple[int, int]]:
+    """Of what is sensed, for an m × n matrix."""
+    return dict(zip(SENSED, ((m, m), (n, n), (m, 1), (1, n)), strict=True))
+
+
 def sees_sheet(scope: str, slots: Iterable[Slot], sums: Iterable[Sum]) -> bool:
     """Whether a part must see the parameter as a matrix: matrix algebra, or rows and columns."""
     if scope != "element":

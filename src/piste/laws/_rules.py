@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._chain import SENSED, Part
+from .._chain import Part, sensed_shapes
 from .._leaf import Leaf
 from .._program import Frame, Step, build, resolve, run, sum_key, summed
 from .._state import make_slot, slot_shapes
@@ -80,12 +80,7 @@ def _inputs(steps: tuple[Step, ...], t: int, shape: tuple[int, ...]) -> dict[str
         k: torch.randn(shape, generator=generator, dtype=torch.float64)
         for k in ("u", "param", "grad", "hvp", "vector", "noise")
     }
-    shapes = (
-        ((shape[-2], shape[-2]), (shape[-1], shape[-1]), (shape[-2], 1), (1, shape[-1]))
-        if len(shape) > 1
-        else ()
-    )
-    for name, sides in zip(SENSED, shapes, strict=False):
+    for name, sides in sensed_shapes(*shape).items() if len(shape) == 2 else ():
         x = torch.randn(sides, generator=generator, dtype=torch.float64)
         env[name] = x @ x.mT if name.endswith("cov") else x.square()
     env |= {"step": t, "loss": torch.tensor(1.0, dtype=torch.float64), "dot": torch.dot}
@@ -178,7 +173,9 @@ def _cutting(part: Part) -> str | None:
         for rows in (slice(0, 2), slice(2, 6)):
             for cols in (slice(0, 1), slice(1, 4)):
                 cut = {
-                    k: _cut(v, _AXES.get(k, "m n"), rows, cols) if isinstance(v, Tensor) and v.dim() == 2 else v
+                    k: _cut(v, _AXES.get(k, "m n"), rows, cols)
+                    if isinstance(v, Tensor) and v.dim() == 2
+                    else v
                     for k, v in env.items()
                 }
                 cut |= {k: _cut(v, axes, rows, cols) for k, (v, axes) in sums.items()}

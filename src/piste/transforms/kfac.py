@@ -191,7 +191,7 @@ def normalized_squares(a: Tensor, g: Tensor, *, refresh: bool = _always) -> Any:
 
 
 @transform(
-    invariant=("sign",), exp_avg=moment, S_D=square("m", fill=1.0), H_D=square("n", fill=1.0)
+    invariant=("sign",), exp_avg=moment, S_D=factor("m", fill=1.0), H_D=factor("n", fill=1.0)
 )  # fmt: skip
 def scale_by_adafisher(
     g: Tensor, step: Any, row_sq: Tensor | None, col_sq: Tensor | None, exp_avg: Tensor, S_D: Tensor, H_D: Tensor, *,
