@@ -33,6 +33,7 @@ from ._transform import probe as probe
 from ._transform import ring as ring
 from ._transform import scalar as scalar
 from ._transform import search as search
+from ._transform import sense as sense
 from ._transform import square as square
 from ._transform import total as total
 from ._transform import transform as transform

@@ -15,28 +15,43 @@ class Closure:
     """What :func:`closure` makes: call it for the loss; the gradients are then in ``p.grad``.
 
     ``found_inf``: whether a scaled gradient overflowed. ``guarded``: a scaler is at work, so the optimizer leaves out
-    a step whose gradients are not finite, as ``GradScaler.step`` would.
+    a step whose gradients are not finite, as ``GradScaler.step`` would. ``scale``: what the last
+    loss was multiplied by.
     """
 
     def __init__(
         self, forward: Callable[[Any], Tensor], batches: Sequence[Any], shares: Sequence[float], module: nn.Module,
         scaler: Any, autocast: torch.dtype | None, freeze_norms: bool,
+        drawn: Callable[[Any], Tensor] | None = None,
     ) -> None:  # fmt: skip
         self.forward, self.batches, self.shares, self.module = forward, batches, shares, module
         self.scaler, self.autocast, self.freeze_norms = scaler, autocast, freeze_norms
         self.guarded = scaler is not None and scaler.is_enabled()
+        self.drawn, self.scale = drawn, 1.0
         self.found_inf = False
         self.evaluations = 0
 
     def __call__(self) -> Tensor:
+        return self._evaluate(self.forward)
+
+    def sampled(self) -> Tensor:
+        """As a call, of the loss whose labels are drawn from the model. Errors: TypeError where none was given."""
+        if self.drawn is None:
+            raise TypeError(
+                "this method wants the loss at labels drawn from the model: pass "
+                "piste.closure(forward, batches, model, sampled=lambda batch: loss with drawn labels)"
+            )
+        return self._evaluate(self.drawn)
+
+    def _evaluate(self, forward: Callable[[Any], Tensor]) -> Tensor:
         again = self.evaluations > 0
         self.evaluations += 1
         self.module.zero_grad()
-        scale = self.scaler.get_scale() if self.guarded else 1.0
+        self.scale = self.scaler.get_scale() if self.guarded else 1.0
         with _frozen_norms(self.module) if again and self.freeze_norms else nullcontext():
-            loss = self._accumulate()
+            loss = self._accumulate(forward)
         if self.guarded:
-            self._unscale(scale, again)
+            self._unscale(self.scale, again)
         return loss
 
     def hvp(self, params: Sequence[Tensor], vectors: Sequence[Tensor | None]) -> list[Tensor | None]:
@@ -67,7 +82,7 @@ class Closure:
             for p, s in zip(params, sums, strict=True)
         ]
 
-    def _accumulate(self) -> Tensor:
+    def _accumulate(self, forward: Callable[[Any], Tensor]) -> Tensor:
         """Σ share · loss over the micro-batches, gradients with it; only the last one talks to other processes."""
         device = next(self.module.parameters()).device.type
         total: Any = 0.0
@@ -75,7 +90,7 @@ class Closure:
             last = i == len(self.batches) - 1
             with nullcontext() if last else _no_sync(self.module):
                 with torch.autocast(device, self.autocast) if self.autocast is not None else nullcontext():
-                    loss = share * self.forward(batch)
+                    loss = share * forward(batch)
                 (loss if not self.guarded else self.scaler.scale(loss)).backward()
             total = total + loss.detach()
         return total
@@ -105,6 +120,7 @@ def closure(
     autocast: torch.dtype | None = None,
     sizes: Iterable[float] | None = None,
     freeze_norms: bool = True,
+    sampled: Callable[[Any], Tensor] | None = None,
 ) -> Closure:
     """The closure of one training step, for ``opt.step(...)``: loss and gradient of
 
@@ -124,6 +140,13 @@ def closure(
       gradients are unscaled, the scale is updated once per step, and a step that overflowed is left out and counted
       (``opt.skipped_steps``).
     - ``freeze_norms``: only the first evaluation of a step moves BatchNorm's running statistics.
+    - ``sampled``: a micro-batch to its mean loss at labels *drawn from the model*, for methods that want the Fisher
+      matrix and not its empirical stand-in; of a classifier::
+
+        def drawn(batch):
+            logits = model(batch.x)
+            labels = torch.distributions.Categorical(logits=logits.detach()).sample()
+            return cross_entropy(logits, labels)
 
     Errors: ValueError without a batch; TypeError without a module.
     """
@@ -142,7 +165,7 @@ def closure(
             f"closure got {len(batches)} batches and the sizes {counts}: one size above 0 for each"
         )
     shares = [n / sum(counts) for n in counts]
-    return Closure(forward, batches, shares, module, scaler, autocast, freeze_norms)
+    return Closure(forward, batches, shares, module, scaler, autocast, freeze_norms, sampled)
 
 
 def _no_sync(module: nn.Module) -> AbstractContextManager[Any]:

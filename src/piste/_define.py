@@ -65,7 +65,8 @@ def optimizer(fn: Any = None, /, *, rest: Any = None, needs: tuple[str, ...] = (
         if rest is not None:
             fallback = rest.group if hasattr(rest, "group") else rest if callable(rest) else (lambda: rest)
         factory = Factory.of(fn, fallback)
-        wants = needs or (("closure",) if factory.chain().needs_closure else ())
+        usual = factory.chain()
+        wants = needs or ("closure",) * usual.needs_closure + ("module",) * usual.senses
         signature = inspect.signature(fn)
         engine = [inspect.Parameter(k, inspect.Parameter.KEYWORD_ONLY, default=v) for k, v in ENGINE.items()]
         first = inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD)

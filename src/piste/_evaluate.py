@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -21,14 +22,38 @@ class Evaluate:
     """
 
     def __init__(
-        self, params: Sequence[Tensor], closure: Callable[[], Any], places: Sequence[Any] = ()
+        self,
+        params: Sequence[Tensor],
+        closure: Callable[[], Any],
+        places: Sequence[Any] = (),
+        senses: Any = None,
     ) -> None:
-        self.params, self.closure, self.places = list(params), closure, places
+        self.params, self.closure, self.places, self.senses = list(params), closure, places, senses
         self.count = 0
         self._start: Any = None
         self._after: Any = None
 
     def __call__(self, point: Sequence[Tensor] | None = None) -> tuple[Any, list[Tensor | None]]:
+        return self._run(self.closure, point)
+
+    def sampled(self) -> tuple[Any, list[Tensor | None]]:
+        """Loss and gradients at labels drawn from the model, as ``piste.closure(..., sampled=...)`` shows how to.
+
+        Within a step the same labels every time; the next step draws others, as the random state is left behind them.
+        """
+        draw = getattr(self.closure, "sampled", None)
+        if draw is None:
+            raise TypeError(
+                "this method wants the loss at labels drawn from the model, which a plain closure does not show: pass "
+                "piste.closure(forward, batches, model, sampled=lambda batch: loss with drawn labels)"
+            )
+        found = self._run(draw, None)
+        self._after = _random_state(self.params)
+        return found
+
+    def _run(
+        self, closure: Callable[[], Any], point: Sequence[Tensor] | None
+    ) -> tuple[Any, list[Tensor | None]]:
         if self._start is None:
             self._start = _random_state(self.params)
         else:
@@ -41,8 +66,11 @@ class Evaluate:
                     p.data.copy_(value)
             for p in self.params:
                 p.grad = None
-            with torch.enable_grad():
-                loss = self.closure()
+            listens = (
+                nullcontext() if self.senses is None else self.senses.during(self.closure, self.count == 0)
+            )
+            with torch.enable_grad(), listens:
+                loss = closure()
             if loss is None:
                 raise ValueError(
                     "the closure returned None: it must compute the loss, call backward and return the loss"
@@ -54,7 +82,7 @@ class Evaluate:
                     p.data.copy_(value)
             for p, g in zip(self.params, found, strict=True):
                 p.grad = g
-        if self.count == 0:
+        if self._after is None:
             self._after = _random_state(self.params)
         self.count += 1
         loss = loss.detach() if isinstance(loss, Tensor) else torch.as_tensor(loss)

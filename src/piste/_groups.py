@@ -10,7 +10,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from ._chain import Chain
 from ._factory import BOOKKEEPING, NOTES, Factory
+from ._layers import owned
 from ._registry import get, unknown
 from ._routing import MATRIX_ROLES, ROLES, Role, refuse_flattened, route, route_bare
 
@@ -32,7 +34,10 @@ def make_groups(
     """Groups with every key present: hyperparameters, "params", "param_names", "optimizer", "step", "view", "role",
     "active"; and "roles" by parameter name, which the optimizer takes out for itself."""
     if isinstance(params, nn.Module):
-        rows = _of_module(factory, params, overrides)
+        rows = _of_module(factory, params, overrides, hyper)
+    elif _chain(factory, hyper).senses:
+        raise TypeError(f"{factory.name} watches the layers that own its parameters: "
+                        f"pass the module, piste.{factory.name}(model), not its parameters")  # fmt: skip
     elif isinstance(params, Tensor):
         raise TypeError(
             f"{factory.name} takes a module, parameters() or groups, not a single tensor: pass [tensor]"
@@ -176,13 +181,18 @@ def _rest(factory: Factory, rest: Mapping[str, Any] | None) -> Mapping[str, Any]
 Row = tuple[str, Tensor, Role, Any, str]  # name, tensor, role, view, "main" | "rest" | "given"
 
 
-def _of_module(factory: Factory, module: nn.Module, overrides: Mapping[str, str] | None) -> list[Row]:
+def _of_module(
+    factory: Factory, module: nn.Module, overrides: Mapping[str, str] | None, hyper: Mapping[str, Any]
+) -> list[Row]:
     for name, p in module.named_parameters():
         check_parameter(name, p)  # before anybody asks it for its shape
-    rows = [
-        (a.name, a.parameter, replace(a.role, reason=a.reason), a.view, a.to)
-        for a in route(module, matrix=factory.matrix, overrides=overrides)
-    ]
+    senses = _chain(factory, hyper).senses
+    found = route(module, matrix=factory.matrix and not senses, overrides=overrides)
+    if senses:  # what is watched is a whole layer, whatever its matrix is for
+        layers = owned(module)
+        astray = {a.name for a in found if a.to == "main" and id(a.parameter) not in layers}
+        found = [replace(a, view=None, to="rest" if a.name in astray else a.to) for a in found]
+    rows = [(a.name, a.parameter, replace(a.role, reason=a.reason), a.view, a.to) for a in found]
     if not rows:
         raise ValueError(f"{factory.name} got a {type(module).__name__} without parameters")
     return rows
@@ -193,6 +203,8 @@ def _bare(factory: Factory, pairs: Named) -> list[Row]:
         check_parameter(name, p)
     if not factory.matrix:
         return [(name, p, Role("", None, ""), None, "main") for name, p in pairs]
+    if factory.chain().senses:  # a late parameter, of a layer that is not watched
+        return [(name, p, Role("", None, "came later"), None, "rest") for name, p in pairs]
     return [(a.name, a.parameter, a.role, a.view, a.to) for a in route_bare(pairs, matrix=True)]
 
 
@@ -240,9 +252,12 @@ def _blank(
     }  # fmt: skip
 
 
-def _sees_sheets(factory: Factory, hyper: dict[str, Any]) -> bool:
-    known = {k: v for k, v in hyper.items() if k in factory.defaults}
-    return any(p.sheet for p in factory.chain(**known).parts)
+def _sees_sheets(factory: Factory, hyper: Mapping[str, Any]) -> bool:
+    return any(p.sheet for p in _chain(factory, hyper).parts)
+
+
+def _chain(factory: Factory, hyper: Mapping[str, Any]) -> Chain:
+    return factory.chain(**{k: v for k, v in hyper.items() if k in factory.defaults})
 
 
 def check_parameter(name: str, p: Any) -> None:

@@ -24,6 +24,7 @@ from ._offload import Home
 from ._owners import Owners, shown
 from ._pass import Pass
 from ._plan import make_lane, run
+from ._senses import Senses
 from ._storage import check
 from ._transform import Chain
 from ._tree import Multipass, meet
@@ -68,8 +69,8 @@ class Optimizer(torch.optim.Optimizer):
         groups = _groups.make_groups(self.factory, params, hyper, engine["rest"], engine["overrides"])
         refuse_weights(self.storage, groups)
         check(self.storage, {name: slot for g in groups for name, slot, _ in chain_of(g).slots()})
-        self._rest = engine["rest"]
-        self._hyper = hyper
+        self._rest, self._hyper = engine["rest"], hyper
+        self._senses = Senses(self, params if isinstance(params, nn.Module) else None)
         super().__init__(groups, dict(hyper))
 
     def _set_engine(self, engine: Mapping[str, Any]) -> None:
@@ -115,6 +116,8 @@ class Optimizer(torch.optim.Optimizer):
         states = [
             _checkpoint.new_states(chain_of(g), leaves_of(g, {}, {}, owners, self._homes)) for g in groups
         ]  # it may refuse
+        for made in groups:
+            self._senses.attach(made)
         self._owners = owners
         for made, values in zip(groups, states, strict=True):
             self._add(made, values)
@@ -184,6 +187,7 @@ class Optimizer(torch.optim.Optimizer):
         chains = self._scheduled()
         multipass = Multipass.of(chains, self, closure)
         loss, gradients = multipass.gradients()
+        heard = self._senses.take(multipass.leaves, gradients, closure)
         # loss scaling overflows now and then by design: its closures ask for the skip that GradScaler.step would do
         guard = "skip" if getattr(closure, "guarded", False) else self.guard
         if guard is not None and not self._finite(gradients, guard):
@@ -207,7 +211,9 @@ class Optimizer(torch.optim.Optimizer):
                     _checkpoint.settle(chain, members)
                 lanes.append(make_lane(members, chain, steps + 1))
                 started.append((group, members))
-        given = Pass(gradients, {"loss": loss, **multipass.extras}, self.compile, self.seed, self.fused)
+        given = Pass(
+            gradients, {"loss": loss, **multipass.extras, **heard}, self.compile, self.seed, self.fused
+        )
         with _metrics.watch(self._metrics, lanes, gradients):
             run(lanes, given, lambda *meeting: meet(multipass, *meeting))
         for _, members in started:
@@ -247,6 +253,11 @@ class Optimizer(torch.optim.Optimizer):
         self.skipped_steps += 1
         return False
 
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """As torch's; what was gathered in the backward pass is dropped with the gradients."""
+        super().zero_grad(set_to_none)
+        self._senses.clear()
+
     # views, metrics, checkpoints ------------------------------------------------------------------------------
 
     def averaged(
@@ -278,6 +289,7 @@ class Optimizer(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Copies a state in, by name and in its declared dtypes; a state that does not fit changes nothing."""
         _checkpoint.load(self, state_dict)
+        self._senses.clear()
 
     def __getstate__(self) -> dict[str, Any]:
         # left behind: hooks, and what schedulers and Accelerate wrap around this instance's methods (it writes into it)
@@ -290,6 +302,7 @@ class Optimizer(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._leaves, self._homes = None, {}
         super().__setstate__(state)
+        self._senses.bind(self)
         if state.get("offload"):
             self._homes = {p: Home.of(p) for g in self.param_groups for p in g["params"]}
 

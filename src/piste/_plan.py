@@ -85,7 +85,7 @@ def plan(structure: tuple[Any, ...], primes: bool = False) -> tuple[Stage, ...]:
     """The stages of a structure, made once. ``primes``: those of step 0, which set it up and write no weights."""
     cut: list[tuple[str, list[Step]]] = []
     for step in priming(build(structure)) if primes else build(structure):
-        if step.transform.room == "oracle":
+        if step.transform.room in ("sense", "oracle"):
             continue  # it has run already: it gave the gradients
         kind = "search" if step.transform.room == "search" else "tree" if step.scope == "tree" else (
             "sheet" if step.sheet else "flat")  # fmt: skip

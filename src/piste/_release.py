@@ -98,6 +98,8 @@ def release_gradients(optimizer: Optimizer) -> Release:
             why = ""
             if t.room in ("oracle", "search"):
                 why = "evaluates the loss itself"
+            elif t.room == "sense":
+                why = "gathers over the whole backward pass"
             elif part.scope == "tree" or any(s.over == "tree" for s in t.sums.values()):
                 why = "looks at all parameters at once"
             elif any(s.shared for s in t.slots.values()):

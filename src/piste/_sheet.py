@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from . import _sharding as sharding
+from ._chain import SENSED
 from ._leaf import Leaf
 from ._pass import Pass, cast, finish, shared_names
 from ._program import Frame, run
@@ -58,7 +59,7 @@ def run_sheet(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dic
 
 def _moves(name: str, value: Any) -> bool:
     """Whether it is cut up as the parameter is."""
-    return isinstance(value, Tensor) and name != "loss"
+    return isinstance(value, Tensor) and name != "loss" and name not in SENSED
 
 
 def _run(

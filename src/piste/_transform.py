@@ -61,6 +61,8 @@ class Transform:
         self.holds, self.provides, self.primes = holds, provides, primes
         self.normalizes, self.clips = normalizes, clips
         self.invariant, self.precision = invariant, precision
+        self.finish: Callable[..., Any] | None = None  # of a sense
+        self.per_example = True
         self.view_fn: Callable[..., Any] | None = None
         self.view_asks: tuple[str, ...] = ()
         parameters = list(inspect.signature(fn).parameters.values())
@@ -81,7 +83,7 @@ class Transform:
         for name, slot in self.slots.items():
             if not isinstance(slot, Slot):
                 raise TypeError(f"{where}: slot {name!r} must be a slot maker such as moment, not {slot!r}")
-        if self.room in ("oracle", "search"):
+        if self.room in ("sense", "oracle", "search"):
             return
         known = {*INPUTS, *self.slots, *self.sums, *self.holds}
         for name in self.asks:
@@ -157,8 +159,9 @@ def transform(
             fn, room=room, scope=scope, slots=dict(slots), sums=dict(sums or {}), holds=holds, provides=provides,
             primes=primes, normalizes=normalizes, clips=clips, invariant=invariant, precision=precision,
         )  # fmt: skip
-        kind = room if room in ("oracle", "search") else "transform"
-        register(kind, fn.__name__, declared, ("closure",) if kind != "transform" else ())
+        kind = "oracle" if room == "sense" else room if room in ("oracle", "search") else "transform"
+        needs = ("module",) if room == "sense" else ("closure",) if kind != "transform" else ()
+        register(kind, fn.__name__, declared, needs)
         return declared
 
     return declare if fn is None else declare(fn)
@@ -180,3 +183,25 @@ def oracle(
 def search(fn: Callable[..., Any] | None = None, /, **slots: Slot) -> Any:
     """Declare how far to go: ``fn(evaluate, params, direction, loss, grads, *, ...) -> scale`` over lists."""
     return transform(fn, room="search", scope="tree", **slots)  # pyright: ignore
+
+
+def sense(
+    *, provides: tuple[str, str], finish: Callable[..., Any] | None = None, per_example: bool = True
+) -> Any:
+    """Declare a statistic of the layers that own a chain's parameters: ``fn(a, g, *, ...) -> (of a, of g)``.
+
+    ``a`` [N, R, n] are the inputs of a layer in a backward pass, with a last column of ones where it has a bias, ``g``
+    [N, R, m] the gradients at its outputs: N examples with R places each (of a convolution; a linear layer takes every
+    row for an example). The answers, a vector or a square matrix each, or None, are added up over micro-batches and
+    processes and divided by N. ``provides``: the names of the inputs they become, that of a matrix's rows (outputs)
+    first. ``per_example``: whether g is each example's own gradient, or that of the batch's mean loss as it comes.
+    ``finish(of_a, of_g)`` maps the complete statistics. A hyperparameter ``refresh`` says in which steps they are
+    wanted.
+    """
+
+    def declare(fn: Callable[..., Any]) -> Transform:
+        declared: Transform = transform(fn, room="sense", provides=provides)
+        declared.finish, declared.per_example = finish, per_example
+        return declared
+
+    return declare

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -35,12 +36,13 @@ class Multipass:
         multi: bool,
         closure: Callable[[], Any] | None,
         seed: int,
+        senses: Any = None,
     ) -> None:
         self.leaves, self.oracle, self.multi, self.closure = leaves, oracle, multi, closure
-        self.seed = seed
+        self.seed, self.senses = seed, senses
         self.places = [leaf.place for leaf in leaves]
         self.evaluate = (
-            Evaluate([leaf.given for leaf in leaves], closure, self.places)
+            Evaluate([leaf.given for leaf in leaves], closure, self.places, senses)
             if multi and closure is not None
             else None
         )
@@ -67,7 +69,9 @@ class Multipass:
                              "(piste.closure makes one)")  # fmt: skip
         groups = optimizer.leaves()
         everyone = [leaf for group in groups for leaf in group]
-        made = cls(everyone, oracles[0] if oracles else None, multi, closure, optimizer.seed)
+        made = cls(
+            everyone, oracles[0] if oracles else None, multi, closure, optimizer.seed, optimizer._senses
+        )
         made.groups = groups
         return made
 
@@ -80,7 +84,8 @@ class Multipass:
         """(the loss or None, the gradients by parameter name)."""
         if self.evaluate is None:
             if self.closure is not None:
-                with torch.enable_grad():
+                listens = nullcontext() if self.senses is None else self.senses.during(self.closure, True)
+                with torch.enable_grad(), listens:
                     self.loss = self.closure()
             self.grads = [leaf.given.grad for leaf in self.leaves]
         elif self.oracle is None:

@@ -201,3 +201,40 @@ def mean_over_ranks(value: Tensor, places: Sequence[Place | None]) -> Tensor:
             dist.all_reduce(value, dist.ReduceOp.SUM, group=mesh.get_group(axis))
             value = value / mesh.size(axis)
     return value
+
+
+def replicas() -> Any:
+    """Who shares the gradients of the DistributedDataParallel whose forward pass is running, or None."""
+    made = sys.modules.get("torch.nn.parallel.distributed")
+    wrapper = None if made is None else made.DistributedDataParallel._active_ddp_module
+    return None if wrapper is None else wrapper.process_group
+
+
+def over_ranks(
+    several: Sequence[Sequence[Tensor | None]], places: Sequence[Place | None], group: Any
+) -> list[tuple[int, list[Tensor | None]]]:
+    """Sums that each rank has made over its own batch, added up: over the mesh of a sharded parameter, else over
+    ``group`` (None: there is but this process). Each with the number of ranks; one message for every kind."""
+    out = [list(row) for row in several]
+    ranks = [1 if w is None else w.mesh.size() for w in places]
+    roads: dict[Any, list[tuple[int, int]]] = {}
+    for i, (row, where) in enumerate(zip(out, places, strict=True)):
+        if where is None and group is not None:
+            import torch.distributed as dist
+
+            ranks[i] = dist.get_world_size(group)
+        for k, x in enumerate(row) if where is not None or group is not None else ():
+            if x is not None:
+                road = id(where.mesh) if where is not None else None
+                roads.setdefault((road, x.dtype, x.device), []).append((i, k))
+    for members in roads.values():
+        where = places[members[0][0]]
+        parts: list[Any] = [out[i][k] for i, k in members]
+        flat = torch.cat([x.reshape(-1) for x in parts])
+        for one in [group] if where is None else [where.mesh.get_group(a) for a in range(where.mesh.ndim)]:
+            import torch.distributed as dist
+
+            dist.all_reduce(flat, group=one)
+        for (i, k), x in zip(members, flat.split([p.numel() for p in parts]), strict=True):
+            out[i][k] = x.view(out[i][k].shape)  # type: ignore[union-attr]
+    return list(zip(ranks, out, strict=True))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._chain import Part
+from .._chain import Part, sensed_shapes
 from .._leaf import Leaf
 from .._program import Frame, Step, build, resolve, run, sum_key, summed
 from .._state import make_slot, slot_shapes
@@ -23,7 +23,7 @@ TOLERANCE = 1e-12
 def check(rule: Transform | Part) -> list[Verdict]:
     """Every law that applies to a transform (hyperparameters without defaults are given plausible values)."""
     part = rule if isinstance(rule, Part) else sample(rule)
-    if part.transform.room in ("oracle", "search"):
+    if part.transform.room in ("sense", "oracle", "search"):
         return []
     name = part.transform.name
     found = []
@@ -80,6 +80,9 @@ def _inputs(steps: tuple[Step, ...], t: int, shape: tuple[int, ...]) -> dict[str
         k: torch.randn(shape, generator=generator, dtype=torch.float64)
         for k in ("u", "param", "grad", "hvp", "vector", "noise")
     }
+    for name, sides in sensed_shapes(*shape).items() if len(shape) == 2 else ():
+        x = torch.randn(sides, generator=generator, dtype=torch.float64)
+        env[name] = x @ x.mT if name.endswith("cov") else x.square()
     env |= {"step": t, "loss": torch.tensor(1.0, dtype=torch.float64), "dot": torch.dot}
     for step in steps:
         for name, rule in step.tree_sums.items():
@@ -170,7 +173,9 @@ def _cutting(part: Part) -> str | None:
         for rows in (slice(0, 2), slice(2, 6)):
             for cols in (slice(0, 1), slice(1, 4)):
                 cut = {
-                    k: _cut(v, "m n", rows, cols) if isinstance(v, Tensor) and v.dim() == 2 else v
+                    k: _cut(v, _AXES.get(k, "m n"), rows, cols)
+                    if isinstance(v, Tensor) and v.dim() == 2
+                    else v
                     for k, v in env.items()
                 }
                 cut |= {k: _cut(v, axes, rows, cols) for k, (v, axes) in sums.items()}
@@ -197,6 +202,9 @@ def _own_sums(steps: tuple[Step, ...], env: Mapping[str, Any]) -> dict[Any, tupl
                 frame = Frame({k: v for k, v in env.items() if k != "u"}, {})
                 found[sum_key(step, name)] = summed(step, name, env["u"], frame), axes[rule.over]
     return found
+
+
+_AXES = {"row_sq": "m", "col_sq": "n"}  # of inputs that are not shaped as the parameter is
 
 
 def _cut(v: Tensor, axes: str, rows: slice, cols: slice) -> Tensor:

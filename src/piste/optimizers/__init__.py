@@ -1,11 +1,15 @@
 """The named optimizers: each a short chain, its equations and its sources."""
 
+from .adafisher import AdaFisher as AdaFisher
+from .adafisher import AdaFisherW as AdaFisherW
 from .adagrad import Adagrad as Adagrad
 from .adam import Adam as Adam
 from .adam import AdaMax as AdaMax
 from .adam import AdamW as AdamW
 from .adam import AMSGrad as AMSGrad
 from .armijo import ArmijoSGD as ArmijoSGD
+from .kfac import EKFAC as EKFAC
+from .kfac import KFAC as KFAC
 from .lamb import LAMB as LAMB
 from .lbfgs import LBFGS as LBFGS
 from .lion import Lion as Lion

@@ -1,5 +1,6 @@
 """Where the slope comes from. Without an oracle in the chain it is what the user's ``backward`` left in ``p.grad``."""
 
 from .backprop import backprop as backprop
+from .fisher import drawn_labels as drawn_labels
 from .hutchinson import hutchinson as hutchinson
 from .sam import sam as sam

@@ -26,6 +26,13 @@ from .decay import decay_new_weights as decay_new_weights
 from .decay import decay_weights as decay_weights
 from .decay import descend as descend
 from .directions import orthograd as orthograd
+from .kfac import clip_by_kl as clip_by_kl
+from .kfac import divide_by_square as divide_by_square
+from .kfac import in_kronecker_eigenbasis as in_kronecker_eigenbasis
+from .kfac import layer_covariances as layer_covariances
+from .kfac import normalized_squares as normalized_squares
+from .kfac import scale_by_adafisher as scale_by_adafisher
+from .kfac import scale_by_kfac as scale_by_kfac
 from .layerwise import normalize_rms as normalize_rms
 from .layerwise import scale_by_trust_ratio as scale_by_trust_ratio
 from .mirror import dual_average as dual_average
