@@ -65,7 +65,7 @@ def test_usual_and_gram_side_forms_agree(monkeypatch, shape, carried):
 def test_mirrored_products_change_nothing(monkeypatch, shape, ends):
     u = gaussian(*shape)
     expected = newton_schulz(u)
-    monkeypatch.setattr(products, "_ends", lambda m, k, device: (*(e for e in ends if e < m), m))
+    monkeypatch.setattr(products, "_ends", lambda m, k, device, dtype: (*(e for e in ends if e < m), m))
     torch.testing.assert_close(newton_schulz(u), expected, rtol=0, atol=1e-12)
 
 

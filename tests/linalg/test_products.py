@@ -35,7 +35,7 @@ def test_a_sum_and_a_product_of_matrices_that_commute(m):
 
 def test_the_mirrored_part_is_the_computed_one_to_the_bit():
     x = torch.randn(1024, 700, generator=torch.Generator().manual_seed(0))
-    made, ends = symmetric(x, x.mT), products._ends(1024, 700, "cpu")
+    made, ends = symmetric(x, x.mT), products._ends(1024, 700, "cpu", x.dtype)
     assert len(ends) == 4
     for end in ends:
         assert torch.equal(made[:end, end:], made[end:, :end].mT)
@@ -50,7 +50,7 @@ def test_inputs_are_left_alone_and_vmap_is_the_loop():
 
 
 def test_gradient(monkeypatch):
-    monkeypatch.setattr(products, "_ends", lambda m, k, device: (2, 3, m))
+    monkeypatch.setattr(products, "_ends", lambda m, k, device, dtype: (2, 3, m))
     x = torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     assert torch.autograd.gradcheck(lambda v: symmetric(v, v.mT), x)
 
@@ -59,9 +59,10 @@ def test_gradient(monkeypatch):
 def test_flops_are_what_torch_counts(m, k):
     from torch.utils.flop_counter import FlopCounterMode
 
-    with FlopCounterMode(display=False) as counter:
-        symmetric(torch.zeros(m, k), torch.zeros(k, m))
-    assert products.symmetric_flops(m, k) == counter.get_total_flops() <= 2 * m * m * k
+    for dtype in (torch.float32, torch.bfloat16):
+        with FlopCounterMode(display=False) as counter:
+            symmetric(torch.zeros(m, k, dtype=dtype), torch.zeros(k, m, dtype=dtype))
+        assert products.symmetric_flops(m, k, dtype=dtype) == counter.get_total_flops() <= 2 * m * m * k
 
 
 def test_fast_products_are_in_bf16_only_where_the_processor_has_it(monkeypatch):

@@ -107,7 +107,7 @@ def newton_schulz_flops(
 ) -> int:
     """Floating point operations of the matrix products in `newton_schulz` on one m × n matrix on a CPU."""
     dtype = dtype or product_dtype("cpu")
-    return _flops(m, n, _cycles(m, n, _schedule(coefficients, steps), dtype, "cpu"), "cpu")
+    return _flops(m, n, _cycles(m, n, _schedule(coefficients, steps), dtype, "cpu"), "cpu", dtype)
 
 
 def _dtype(u: Tensor) -> torch.dtype:
@@ -122,7 +122,7 @@ def _schedule(coefficients: Quintics, steps: int) -> Quintics:
 def _cycles(m: int, n: int, schedule: Quintics, dtype: torch.dtype, device_type: str) -> tuple[Quintics, ...]:
     """The schedule cut where `A` is formed anew, at the length that counts fewest flops; 1 is the usual form."""
     cuts = [_cut(schedule, most, torch.finfo(dtype).eps) for most in (1, 2, 3)]
-    return min(cuts, key=lambda cycles: _flops(m, n, cycles, device_type))
+    return min(cuts, key=lambda cycles: _flops(m, n, cycles, device_type, dtype))
 
 
 def _cut(schedule: Quintics, most: int, eps: float) -> tuple[Quintics, ...]:
@@ -138,11 +138,11 @@ def _cut(schedule: Quintics, most: int, eps: float) -> tuple[Quintics, ...]:
     return tuple(cycles)
 
 
-def _flops(m: int, n: int, cycles: tuple[Quintics, ...], device_type: str) -> int:
+def _flops(m: int, n: int, cycles: tuple[Quintics, ...], device_type: str, dtype: torch.dtype) -> int:
     """Flops: a cycle has `A` and its application, each step A², a carried one also P Q, A P, (A P) P."""
     m, n = sorted((m, n))
-    square = symmetric_flops(m, m, device_type)
-    once = symmetric_flops(m, n, device_type) + 2 * m * m * n
+    square = symmetric_flops(m, m, device_type, dtype)
+    once = symmetric_flops(m, n, device_type, dtype) + 2 * m * m * n
     return sum(once + (4 * len(cycle) - 3) * square for cycle in cycles)
 
 

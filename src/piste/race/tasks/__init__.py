@@ -10,7 +10,7 @@ from pathlib import Path
 from ..._registry import register
 from ..errors import RaceError, unknown
 from ..task import Task
-from .code import code_800_task, code_1600_task, code_task
+from .code import code_800_task, code_1600_task, code_large_task, code_task
 from .digits import digits_ae_task, vit_digits_task
 from .image import image_task
 from .tabular import tabular_task
@@ -18,6 +18,7 @@ from .tabular import tabular_task
 BUILTIN: dict[str, Callable[[], Task]] = {
     "code": code_task,
     "digits-ae": digits_ae_task,
+    "code-large": code_large_task,
     "code-800": code_800_task,
     "code-1600": code_1600_task,
     "image": image_task,
