@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -83,7 +84,7 @@ class Evaluate:
     def hvp(self, vectors: Sequence[Tensor | None], exact: bool = False) -> list[Tensor | None]:
         """The Hessian's product with a vector over the whole tree (None: zero), all else random held fast.
 
-            ∇²f(w) v ≈ (∇f(w + εv) - ∇f(w - εv)) / 2ε,    ε = ∛(rounding) max(1, ‖w‖) / ‖v‖
+            ∇²f(w) v ≈ (∇f(w + εv) - ∇f(w - εv)) / 2ε,    ε = ∛(rounding) max(1, ‖w‖) / ‖v‖, a power of 2
 
         Two evaluations by differences, which go through whatever the closure does (autocast, accumulation, FSDP2, fused
         kernels without a second derivative); the error is O(ε²). ``exact``: by differentiating twice, which needs the
@@ -95,7 +96,8 @@ class Evaluate:
         if size == 0:
             return [None if v is None else torch.zeros_like(v) for v in vectors]
         rounding = max(torch.finfo(p.dtype).eps for p in self.params)
-        step = rounding ** (1 / 3) * max(1.0, _norm(self.params)) / size
+        # a power of 2, so that sums that are cut elsewhere (over ranks) round to the same points
+        step = 2.0 ** round(math.log2(rounding ** (1 / 3) * max(1.0, _norm(self.params)) / size))
         pairs = list(zip(self.params, vectors, strict=True))
         ahead, behind = (
             self([p.detach() if v is None else p.detach() + s * v for p, v in pairs])[1]

@@ -80,7 +80,8 @@ def _inputs(steps: tuple[Step, ...], t: int, shape: tuple[int, ...]) -> dict[str
         k: torch.randn(shape, generator=generator, dtype=torch.float64)
         for k in ("u", "param", "grad", "hvp", "vector", "noise")
     }
-    env |= {"step": t, "loss": torch.tensor(1.0, dtype=torch.float64), "dot": torch.dot}
+    several = torch.randn((2, *shape), generator=generator, dtype=torch.float64)
+    env |= {"secant": several, "subspace": several, "step": t, "loss": torch.tensor(1.0, dtype=torch.float64), "dot": torch.dot}
     for step in steps:
         for name, rule in step.tree_sums.items():
             value = rule.fn(*(env[a] for a in rule.asks))
@@ -237,7 +238,7 @@ def _permuting(part: Part) -> str | None:
         return None
     seen = _trace(part)
     order = torch.randperm(SHAPE[0] * SHAPE[1], generator=torch.Generator().manual_seed(3))
-    env = {k: v[order] if isinstance(v, Tensor) and v.dim() else v for k, v in seen.inputs[-1].items()}
+    env = {k: v[..., order] if isinstance(v, Tensor) and v.dim() else v for k, v in seen.inputs[-1].items()}
     slots = {k: v if v is None or not v.dim() else v[..., order] for k, v in seen.before[-1].items()}
     u, _ = _apply(seen.steps, env, slots, seen.numbers)
     return (

@@ -1,6 +1,7 @@
 """The named optimizers: each a short chain, its equations and its sources."""
 
 from .adagrad import Adagrad as Adagrad
+from .adahessian import AdaHessian as AdaHessian
 from .adam import Adam as Adam
 from .adam import AdaMax as AdaMax
 from .adam import AdamW as AdamW
@@ -10,6 +11,7 @@ from .lamb import LAMB as LAMB
 from .lbfgs import LBFGS as LBFGS
 from .lion import Lion as Lion
 from .muon import Muon as Muon
+from .oasis import OASIS as OASIS
 from .rmsprop import RMSProp as RMSProp
 from .sam import SAM as SAM
 from .sam import SAMAdamW as SAMAdamW
@@ -18,3 +20,5 @@ from .schedulefree import ScheduleFreeSGD as ScheduleFreeSGD
 from .sgd import SGD as SGD
 from .shampoo import Shampoo as Shampoo
 from .soap import SOAP as SOAP
+from .sophia import SophiaG as SophiaG
+from .sophia import SophiaH as SophiaH

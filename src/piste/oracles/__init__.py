@@ -2,4 +2,7 @@
 
 from .backprop import backprop as backprop
 from .hutchinson import hutchinson as hutchinson
+from .hutchinson import hutchinson_and_secant as hutchinson_and_secant
+from .hutchinson import sampled_fisher as sampled_fisher
+from .hutchinson import spatial_hutchinson as spatial_hutchinson
 from .sam import sam as sam

@@ -22,6 +22,9 @@ from .clipping import clip_by_unit_norm as clip_by_unit_norm
 from .clipping import clip_by_value as clip_by_value
 from .composites import cautious as cautious
 from .composites import graft as graft
+from .curvature import scale_by_adahessian as scale_by_adahessian
+from .curvature import scale_by_oasis as scale_by_oasis
+from .curvature import scale_by_sophia as scale_by_sophia
 from .decay import decay_new_weights as decay_new_weights
 from .decay import decay_weights as decay_weights
 from .decay import descend as descend
