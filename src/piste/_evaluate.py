@@ -108,9 +108,9 @@ class Evaluate:
             for a, b in zip(ahead, behind, strict=True)
         ]
 
-    def _exact_hvp(self, vectors: Sequence[Tensor | None]) -> list[Tensor | None]:
-        products = getattr(self.closure, "hvp", None)
-        if products is None:
+    def refuse_exact(self) -> None:
+        """Say, before anything is evaluated, why this closure allows no exact products."""
+        if getattr(self.closure, "hvp", None) is None:
             raise TypeError(
                 "exact Hessian products differentiate the forward pass twice, which a plain closure does not show: "
                 "pass piste.closure(forward, batches, model), or leave exact=True out (differences of gradients)"
@@ -120,6 +120,28 @@ class Evaluate:
                 "exact Hessian products need whole weights, and these are sharded: leave exact=True out "
                 "(differences of gradients)"
             )
+
+    def _exact_hvp(self, vectors: Sequence[Tensor | None]) -> list[Tensor | None]:
+        self.refuse_exact()
+        return self._differentiated(self.closure.hvp, vectors)  # type: ignore[attr-defined]
+
+    def refuse_residuals(self) -> None:
+        """Say, before anything is evaluated, why this closure shows no residuals."""
+        if getattr(self.closure, "residual", None) is None:
+            raise TypeError(
+                "this method solves equations and wants their residuals, not a loss alone: pass "
+                "piste.closure(lambda batch: model(batch.x) - batch.y, batches, model, residuals=True)"
+            )
+
+    def gauss_newton(self, vectors: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """JᵀJ times a vector (None: zero), J the Jacobian of the residuals, all random held fast.
+
+        Needs ``piste.closure(..., residuals=True)`` and whole weights.
+        """
+        self.refuse_residuals()
+        return self._differentiated(self.closure.gauss_newton, vectors)  # type: ignore[attr-defined]
+
+    def _differentiated(self, products: Callable[..., Any], vectors: Sequence[Tensor | None]) -> Any:
         if self._start is not None:
             _set_random_state(self._start)
         with torch.enable_grad():

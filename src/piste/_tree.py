@@ -119,6 +119,8 @@ def _run_oracle(part: Part, multi: Multipass) -> tuple[Any, list[Tensor | None]]
             multi.leaves[0].read(name) if slot.shared else [_kept(leaf, name, slot) for leaf in multi.leaves]
         )
     hyper = {n: v(step) if callable(v) else v for n, v in part.hyper.items()}
+    if t.whole and hyper.get(t.whole) and multi.evaluate is not None:
+        multi.evaluate.refuse_exact()
     loss, grads, *new = t.fn(*(given[a] for a in t.asks), **hyper)
     further = [name for name in t.provides if name != "loss"]
     for name, values in zip(further, new, strict=False):

@@ -58,3 +58,17 @@ def draws(optimizer: torch.optim.Optimizer) -> Callable[[int], list[Tensor]]:
         return [normal(leaf.param.detach(), stream(optimizer.seed, leaf.name, step)) for leaf in leaves]  # type: ignore[attr-defined]
 
     return of
+
+
+def logistic(seed: int = 0) -> tuple[list[Tensor], Loss]:
+    """Regularised logistic regression on overlapping classes, in two tensors: smooth and strongly convex."""
+    make = torch.Generator().manual_seed(seed)
+    x = torch.randn(60, 9, generator=make, dtype=torch.float64)
+    y = (x[:, 0] + torch.randn(60, generator=make, dtype=torch.float64)).sign()
+    params = [torch.randn(s, generator=make, dtype=torch.float64) for s in ((3, 2), (3,))]
+
+    def loss(w: list[Tensor]) -> Tensor:
+        v = torch.cat([p.flatten() for p in w])
+        return torch.nn.functional.softplus(-y * (x @ v)).mean() + 0.01 * v.square().sum()
+
+    return params, loss

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import piste
-from optimizers.closures import descend, draws, network
+from optimizers import closures
+from optimizers.closures import descend, draws
 from optimizers.trajectories import SHAPES, distance, follow, problem, start
 
 DIRECT = [e.name for e in piste.registry("optimizer") if e.module.startswith("piste.") and not e.needs]
@@ -44,10 +45,10 @@ def test_equal_to_its_textbook(name, decay):
 @pytest.mark.parametrize("name", [n for n in CLOSURE if n not in LISTED])
 def test_equal_to_its_textbook_on_a_network(name):
     """Of a method that evaluates the loss itself: ``reference(params, loss, steps, **hyper)``, once for each set of
-    hyperparameters in the textbook's CASES. A textbook with random probes takes ``draws(step)``, their normals."""
+    hyperparameters in the textbook's CASES. A textbook with random probes takes ``draws(step)``, their normals; one for convex losses names the PROBLEM."""
     book = textbook(name)
     for hyper in getattr(book, "CASES", [{}]):
-        params, loss = network()
+        params, loss = getattr(closures, getattr(book, "PROBLEM", "network"))()
         live = start(params)
         factory = getattr(piste, name)
         optimizer = factory([factory.group(live, **hyper)])

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import _sharding as sharding
 from .._transform import oracle, weights
 
 
@@ -94,15 +95,10 @@ def hutchinson_and_secant(
         return loss, grads, found, z, None, here
     _, before = evaluate([p if q is None else q.to(p.dtype) for p, q in zip(params, last_point, strict=True)])
     secant = [
-        None if g is None or b is None or q is None else torch.stack([local(p - q), local(g - b)])
+        None if g is None or b is None or q is None else torch.stack([sharding.local(p - q), sharding.local(g - b)])
         for p, q, g, b in zip(params, last_point, grads, before, strict=True)
     ]
     return loss, grads, found, z, secant, here
-
-
-def local(tensor: Tensor) -> Tensor:
-    """The part that lives here, of a tensor that may be sharded."""
-    return tensor.to_local() if hasattr(tensor, "to_local") else tensor  # type: ignore[operator]
 
 
 @oracle(provides=("loss", "hvp", "vector"))

@@ -35,6 +35,9 @@ from .mirror import dual_average as dual_average
 from .mirror import exponentiate as exponentiate
 from .momentum import ema as ema
 from .momentum import trace as trace
+from .newton import follow as follow
+from .newton import scale_by_root_newton as scale_by_root_newton
+from .newton import split_step as split_step
 from .projection import project_ball as project_ball
 from .projection import project_box as project_box
 from .proximal import extrapolate as extrapolate

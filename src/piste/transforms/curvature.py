@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .._transform import moment, probe, scalar, square, transform
-from ._numbers import debias, inverse, sqrt
+from ._numbers import debias, inverse, sqrt, wide
 
 
 @transform(exp_avg=moment, exp_hessian_diag_sq=square, hessian_step=scalar)
@@ -82,7 +82,7 @@ def scale_by_oasis(
     if secant is None:
         return eta.to(g) * g / metric, D, eta, theta
     path, change = secant
-    far, bent = dot(path, metric * path), dot(change, change / metric)
+    far, bent = dot(wide(path), wide(metric * path)), dot(wide(change), wide(change / metric))
     grown = (1 + theta).sqrt() * eta
     smooth = torch.where(bent > 0, 0.5 * (far / torch.where(bent > 0, bent, 1.0)).sqrt(), grown)
     rate = torch.where(far > 0, torch.minimum(grown, smooth), eta)  # a step that went nowhere says nothing
