@@ -18,13 +18,9 @@ if TYPE_CHECKING:
 
 SCOPES = ("element", "tensor", "tree")
 ROOMS = ("sense", "oracle", "direction", "length", "delta", "point")
-SENSED = (
-    "row_cov",
-    "col_cov",
-    "row_sq",
-    "col_sq",
-)  # of the rows and columns of a matrix, from the layer that owns it
-INPUTS = ("param", "grad", "step", "loss", "hvp", "vector", "noise", "dot", *SENSED)
+# of the rows and columns of a matrix, from the layer that owns it
+SENSED = ("row_cov", "col_cov", "row_sq", "col_sq")
+INPUTS = ("param", "grad", "step", "loss", "hvp", "vector", "secant", "subspace", "noise", "dot", *SENSED)
 PROVIDED = ("param", "grad", "step", "noise", "dot")  # what a step has without an oracle or a closure
 
 

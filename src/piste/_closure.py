@@ -22,12 +22,12 @@ class Closure:
     def __init__(
         self, forward: Callable[[Any], Tensor], batches: Sequence[Any], shares: Sequence[float], module: nn.Module,
         scaler: Any, autocast: torch.dtype | None, freeze_norms: bool,
-        drawn: Callable[[Any], Tensor] | None = None,
+        drawn: Callable[[Any], Tensor] | None = None, residual: Callable[[Any], Tensor] | None = None,
     ) -> None:  # fmt: skip
         self.forward, self.batches, self.shares, self.module = forward, batches, shares, module
         self.scaler, self.autocast, self.freeze_norms = scaler, autocast, freeze_norms
         self.guarded = scaler is not None and scaler.is_enabled()
-        self.drawn, self.scale = drawn, 1.0
+        self.drawn, self.residual, self.scale = drawn, residual, 1.0
         self.found_inf = False
         self.evaluations = 0
 
@@ -82,6 +82,32 @@ class Closure:
             for p, s in zip(params, sums, strict=True)
         ]
 
+    def gauss_newton(self, params: Sequence[Tensor], vectors: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """JᵀJ times a vector (None: zero), J the residuals' Jacobian: J v is the slope of Jᵀu in u, along v."""
+        assert self.residual is not None
+        device = next(self.module.parameters()).device.type
+        live = [i for i, p in enumerate(params) if p.requires_grad]
+        weights = [params[i] for i in live]
+        sums = {i: torch.zeros_like(params[i]) for i in live}
+        with _frozen_norms(self.module) if self.freeze_norms else nullcontext():
+            for batch in self.batches:
+                with torch.autocast(device, self.autocast) if self.autocast is not None else nullcontext():
+                    r = self.residual(batch)
+                u = torch.zeros_like(r, requires_grad=True)
+                back = torch.autograd.grad(r, weights, u, create_graph=True, allow_unused=True)
+                along = [
+                    (g * v).sum()
+                    for g, v in zip(back, (vectors[i] for i in live), strict=True)
+                    if g is not None and v is not None
+                ]
+                if not along:
+                    continue
+                (jv,) = torch.autograd.grad(torch.stack(along).sum(), u, retain_graph=True)
+                for i, found in zip(live, torch.autograd.grad(r, weights, jv, allow_unused=True), strict=True):
+                    if found is not None:
+                        sums[i] = sums[i] + found
+        return [sums.get(i) for i in range(len(params))]
+
     def _accumulate(self, forward: Callable[[Any], Tensor]) -> Tensor:
         """Σ share · loss over the micro-batches, gradients with it; only the last one talks to other processes."""
         device = next(self.module.parameters()).device.type
@@ -121,6 +147,7 @@ def closure(
     sizes: Iterable[float] | None = None,
     freeze_norms: bool = True,
     sampled: Callable[[Any], Tensor] | None = None,
+    residuals: bool = False,
 ) -> Closure:
     """The closure of one training step, for ``opt.step(...)``: loss and gradient of
 
@@ -148,6 +175,9 @@ def closure(
             labels = torch.distributions.Categorical(logits=logits.detach()).sample()
             return cross_entropy(logits, labels)
 
+    - ``residuals``: ``forward`` gives a micro-batch's vector of residuals r, and the loss is L = ½ Σ ‖r‖², summed and
+      not averaged: for methods that want the equations r = 0 themselves (Levenberg-Marquardt).
+
     Errors: ValueError without a batch; TypeError without a module.
     """
     if module is None:
@@ -164,8 +194,12 @@ def closure(
         raise ValueError(
             f"closure got {len(batches)} batches and the sizes {counts}: one size above 0 for each"
         )
-    shares = [n / sum(counts) for n in counts]
-    return Closure(forward, batches, shares, module, scaler, autocast, freeze_norms, sampled)
+    if residuals and sizes is not None:
+        raise ValueError("closure got sizes with residuals=True: the residuals of all batches are summed, leave sizes out")
+    shares = [1.0 if residuals else n / sum(counts) for n in counts]
+    residual = forward if residuals else None
+    loss = (lambda batch: forward(batch).square().sum() / 2) if residuals else forward
+    return Closure(loss, batches, shares, module, scaler, autocast, freeze_norms, sampled, residual)
 
 
 def _no_sync(module: nn.Module) -> AbstractContextManager[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -91,7 +92,7 @@ class Evaluate:
     def hvp(self, vectors: Sequence[Tensor | None], exact: bool = False) -> list[Tensor | None]:
         """The Hessian's product with a vector over the whole tree (None: zero), all else random held fast.
 
-            ∇²f(w) v ≈ (∇f(w + εv) - ∇f(w - εv)) / 2ε,    ε = ∛(rounding) max(1, ‖w‖) / ‖v‖
+            ∇²f(w) v ≈ (∇f(w + εv) - ∇f(w - εv)) / 2ε,    ε = ∛(rounding) max(1, ‖w‖) / ‖v‖, a power of 2
 
         Two evaluations by differences, which go through whatever the closure does (autocast, accumulation, FSDP2, fused
         kernels without a second derivative); the error is O(ε²). ``exact``: by differentiating twice, which needs the
@@ -103,7 +104,8 @@ class Evaluate:
         if size == 0:
             return [None if v is None else torch.zeros_like(v) for v in vectors]
         rounding = max(torch.finfo(p.dtype).eps for p in self.params)
-        step = rounding ** (1 / 3) * max(1.0, _norm(self.params)) / size
+        # a power of 2, so that sums that are cut elsewhere (over ranks) round to the same points
+        step = 2.0 ** round(math.log2(rounding ** (1 / 3) * max(1.0, _norm(self.params)) / size))
         pairs = list(zip(self.params, vectors, strict=True))
         ahead, behind = (
             self([p.detach() if v is None else p.detach() + s * v for p, v in pairs])[1]
@@ -114,9 +116,9 @@ class Evaluate:
             for a, b in zip(ahead, behind, strict=True)
         ]
 
-    def _exact_hvp(self, vectors: Sequence[Tensor | None]) -> list[Tensor | None]:
-        products = getattr(self.closure, "hvp", None)
-        if products is None:
+    def refuse_exact(self) -> None:
+        """Say, before anything is evaluated, why this closure allows no exact products."""
+        if getattr(self.closure, "hvp", None) is None:
             raise TypeError(
                 "exact Hessian products differentiate the forward pass twice, which a plain closure does not show: "
                 "pass piste.closure(forward, batches, model), or leave exact=True out (differences of gradients)"
@@ -126,6 +128,28 @@ class Evaluate:
                 "exact Hessian products need whole weights, and these are sharded: leave exact=True out "
                 "(differences of gradients)"
             )
+
+    def _exact_hvp(self, vectors: Sequence[Tensor | None]) -> list[Tensor | None]:
+        self.refuse_exact()
+        return self._differentiated(self.closure.hvp, vectors)  # type: ignore[attr-defined]
+
+    def refuse_residuals(self) -> None:
+        """Say, before anything is evaluated, why this closure shows no residuals."""
+        if getattr(self.closure, "residual", None) is None:
+            raise TypeError(
+                "this method solves equations and wants their residuals, not a loss alone: pass "
+                "piste.closure(lambda batch: model(batch.x) - batch.y, batches, model, residuals=True)"
+            )
+
+    def gauss_newton(self, vectors: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """JᵀJ times a vector (None: zero), J the Jacobian of the residuals, all random held fast.
+
+        Needs ``piste.closure(..., residuals=True)`` and whole weights.
+        """
+        self.refuse_residuals()
+        return self._differentiated(self.closure.gauss_newton, vectors)  # type: ignore[attr-defined]
+
+    def _differentiated(self, products: Callable[..., Any], vectors: Sequence[Tensor | None]) -> Any:
         if self._start is not None:
             _set_random_state(self._start)
         with torch.enable_grad():

@@ -19,7 +19,7 @@ from . import _checkpoint, _explain, _groups, _metrics, _offload, _views
 from . import _sharding as sharding
 from ._factory import Factory
 from ._leaf import Leaf
-from ._members import chain_of, leaves_of, refuse_weights
+from ._members import chain_of, leaves_of, refuse_sharded, refuse_weights
 from ._offload import Home
 from ._owners import Owners, shown
 from ._pass import Pass
@@ -104,6 +104,7 @@ class Optimizer(torch.optim.Optimizer):
             count = sum(len(g["params"]) for g in self.param_groups)
             groups = _groups.complete(self.factory, group, self._hyper, self._rest, count)
         for g in groups:
+            refuse_sharded(g)
             if g.setdefault("storage", self.storage) is not self.storage:
                 refuse_weights(g["storage"], [g])
                 check(g["storage"], {name: slot for name, slot, _ in chain_of(g).slots()})

@@ -54,13 +54,14 @@ class Transform:
         clips: bool = False,
         invariant: tuple[str, ...] = (),
         precision: float = 1e-9,
+        whole: str = "",
     ) -> None:
         functools.update_wrapper(self, fn)
         self.fn, self.name = fn, fn.__name__
         self.room, self.scope, self.slots, self.sums = room, scope, slots, sums
         self.holds, self.provides, self.primes = holds, provides, primes
         self.normalizes, self.clips = normalizes, clips
-        self.invariant, self.precision = invariant, precision
+        self.invariant, self.precision, self.whole = invariant, precision, whole
         self.finish: Callable[..., Any] | None = None  # of a sense
         self.per_example = True
         self.view_fn: Callable[..., Any] | None = None
@@ -141,6 +142,7 @@ def transform(
     clips: bool = False,
     invariant: tuple[str, ...] = (),
     precision: float = 1e-9,
+    whole: str = "",
     **slots: Slot,
 ) -> Any:
     """Declare a transform (see the module's docstring); registers it.
@@ -151,13 +153,15 @@ def transform(
     own slots is written. ``normalizes``: its result has one size, whatever came in; ``clips``: it bounds the size (a
     chain that does the latter after the former draws a warning). ``invariant``: what `piste.laws` is to check, of
     "sign" (f(-g) = -f(g)), "scale" (f(cg) = f(g)) and "transpose" (f(gᵀ) = f(g)ᵀ), to ``precision`` (0.1 for bf16).
+    ``whole``: the hyperparameter that, where it holds, lets it take whole weights only ("always": it never takes
+    sharded ones); the optimizer refuses others when it is made.
     Errors (TypeError) name the transform and the unknown name.
     """
 
     def declare(fn: Callable[..., Any]) -> Transform:
         declared = Transform(
             fn, room=room, scope=scope, slots=dict(slots), sums=dict(sums or {}), holds=holds, provides=provides,
-            primes=primes, normalizes=normalizes, clips=clips, invariant=invariant, precision=precision,
+            primes=primes, normalizes=normalizes, clips=clips, invariant=invariant, precision=precision, whole=whole,
         )  # fmt: skip
         kind = "oracle" if room == "sense" else room if room in ("oracle", "search") else "transform"
         needs = ("module",) if room == "sense" else ("closure",) if kind != "transform" else ()
@@ -168,16 +172,18 @@ def transform(
 
 
 def oracle(
-    fn: Callable[..., Any] | None = None, /, *, provides: tuple[str, ...] = ("loss",), **slots: Slot
+    fn: Callable[..., Any] | None = None, /, *, provides: tuple[str, ...] = ("loss",), whole: str = "", **slots: Slot
 ) -> Any:
     """Declare where the slope comes from: ``fn(evaluate, params, *, ...) -> (loss, grads)`` over lists.
 
     ``evaluate(point=None) -> (loss, grads)`` runs the user's closure at the weights or at ``point``;
     ``evaluate.hvp(vectors)`` gives Hessian-vector products. Further arguments by name: ``step``, ``noise`` (a list of
     standard normals, counter-based), its slots. What else it ``provides`` ("hvp", "vector") it returns behind the
-    gradients in that order, a list over the parameters each (or None in a step without), and then its new slots.
+    gradients in that order, a list over the parameters each (or None in a step without), and then its new slots. An
+    entry of such a list may have a leading axis of its own: several vectors, which a rule of scope "tree" sees as rows
+    (what lives here of them, if the parameters are sharded). ``whole``: see :func:`transform`.
     """
-    return transform(fn, room="oracle", scope="tree", provides=provides, **slots)  # pyright: ignore
+    return transform(fn, room="oracle", scope="tree", provides=provides, whole=whole, **slots)  # pyright: ignore
 
 
 def search(fn: Callable[..., Any] | None = None, /, **slots: Slot) -> Any:

@@ -18,6 +18,7 @@ from ._noise import normal, stream
 from ._pass import Pass
 from ._plan import Meeting
 from ._program import Frame, Step, run
+from ._slots import Slot
 
 if TYPE_CHECKING:
     from ._optimizer import Optimizer
@@ -119,9 +120,12 @@ def _run_oracle(part: Part, multi: Multipass) -> tuple[Any, list[Tensor | None]]
     if "noise" in t.asks:
         given["noise"] = [_noise(leaf, stream(multi.seed, leaf.name, step)) for leaf in multi.leaves]
     for name, slot in t.slots.items():
-        values = [leaf.read(name) for leaf in multi.leaves]
-        given[name] = values[0] if slot.shared else values
+        given[name] = (
+            multi.leaves[0].read(name) if slot.shared else [_kept(leaf, name, slot) for leaf in multi.leaves]
+        )
     hyper = {n: v(step) if callable(v) else v for n, v in part.hyper.items()}
+    if t.whole and hyper.get(t.whole) and multi.evaluate is not None:
+        multi.evaluate.refuse_exact()
     loss, grads, *new = t.fn(*(given[a] for a in t.asks), **hyper)
     further = [name for name in t.provides if name != "loss"]
     for name, values in zip(further, new, strict=False):
@@ -129,8 +133,17 @@ def _run_oracle(part: Part, multi: Multipass) -> tuple[Any, list[Tensor | None]]
     new = new[len(further) :]
     for (name, slot), values in zip(t.slots.items(), new, strict=True):
         for i, leaf in enumerate(multi.leaves):
-            leaf.write(name, values if slot.shared else values[i])
+            if name in leaf.state and grads[i] is not None:  # what takes no step is left as it is
+                leaf.write(name, values if slot.shared else sharding.local(values[i]))
     return loss, list(grads)
+
+
+def _kept(leaf: Leaf, name: str, slot: Slot) -> Tensor | None:
+    """A slot of an oracle, placed like the parameter; weights are those of the parameter's own first step."""
+    if slot.kind == "weights" and leaf.state["step"] <= 0:
+        return leaf.given.detach()
+    value = leaf.read(name)
+    return value if value is None or slot.axes != "m n" else sharding.wrap(value, leaf.place)
 
 
 def _noise(leaf: Leaf, key: int) -> Tensor:
@@ -193,7 +206,9 @@ def tree_rule(multi: Any, step: Step, meetings: list[Meeting], given: Pass) -> l
     for name, value in envs[0].items():
         tensor = isinstance(value, Tensor) and name != "loss"
         env[name] = (
-            torch.cat([leaf.flat(e[name]) for leaf, e in zip(leaves, envs, strict=True)]) if tensor else value
+            torch.cat([_laid(leaf, e[name]) for leaf, e in zip(leaves, envs, strict=True)], dim=-1)
+            if tensor
+            else value
         )
     slots: dict[str, Any] = {}
     for name, slot in step.slots.items():
@@ -214,6 +229,11 @@ def tree_rule(multi: Any, step: Step, meetings: list[Meeting], given: Pass) -> l
             leaf.write(name, piece if slot.axes == "" else _unrows(leaf, piece))
     split = iter([leaf.unflat(x) for leaf, x in zip(leaves, u.split(sizes), strict=True)])
     return [[next(split) for _ in m.values] for m in meetings]
+
+
+def _laid(leaf: Leaf, value: Tensor) -> Tensor:
+    """[numel], or [k, numel] of several vectors."""
+    return leaf.flat(value) if value.dim() == leaf.real(leaf.param).dim() else _rows(leaf, value, "k m n")
 
 
 def _rows(leaf: Leaf, stored: Tensor, axes: str) -> Tensor:

@@ -83,6 +83,8 @@ def _inputs(steps: tuple[Step, ...], t: int, shape: tuple[int, ...]) -> dict[str
     for name, sides in sensed_shapes(*shape).items() if len(shape) == 2 else ():
         x = torch.randn(sides, generator=generator, dtype=torch.float64)
         env[name] = x @ x.mT if name.endswith("cov") else x.square()
+    several = torch.randn((2, *shape), generator=generator, dtype=torch.float64)
+    env |= {"secant": several, "subspace": several}
     env |= {"step": t, "loss": torch.tensor(1.0, dtype=torch.float64), "dot": torch.dot}
     for step in steps:
         for name, rule in step.tree_sums.items():
@@ -245,7 +247,7 @@ def _permuting(part: Part) -> str | None:
         return None
     seen = _trace(part)
     order = torch.randperm(SHAPE[0] * SHAPE[1], generator=torch.Generator().manual_seed(3))
-    env = {k: v[order] if isinstance(v, Tensor) and v.dim() else v for k, v in seen.inputs[-1].items()}
+    env = {k: v[..., order] if isinstance(v, Tensor) and v.dim() else v for k, v in seen.inputs[-1].items()}
     slots = {k: v if v is None or not v.dim() else v[..., order] for k, v in seen.before[-1].items()}
     u, _ = _apply(seen.steps, env, slots, seen.numbers)
     return (

@@ -3,6 +3,7 @@
 from .adafisher import AdaFisher as AdaFisher
 from .adafisher import AdaFisherW as AdaFisherW
 from .adagrad import Adagrad as Adagrad
+from .adahessian import AdaHessian as AdaHessian
 from .adam import Adam as Adam
 from .adam import AdaMax as AdaMax
 from .adam import AdamW as AdamW
@@ -10,10 +11,18 @@ from .adam import AMSGrad as AMSGrad
 from .armijo import ArmijoSGD as ArmijoSGD
 from .kfac import EKFAC as EKFAC
 from .kfac import KFAC as KFAC
+from .fosi import FOSI as FOSI
+from .fosi import FOSIAdam as FOSIAdam
 from .lamb import LAMB as LAMB
 from .lbfgs import LBFGS as LBFGS
+from .levenberg import LevenbergMarquardt as LevenbergMarquardt
 from .lion import Lion as Lion
 from .muon import Muon as Muon
+from .newton import RootNewton as RootNewton
+from .newton import UniversalNewton as UniversalNewton
+from .oasis import OASIS as OASIS
+from .polynomial import KrylovGD as KrylovGD
+from .polynomial import PolynomialGD as PolynomialGD
 from .rmsprop import RMSProp as RMSProp
 from .sam import SAM as SAM
 from .sam import SAMAdamW as SAMAdamW
@@ -22,3 +31,5 @@ from .schedulefree import ScheduleFreeSGD as ScheduleFreeSGD
 from .sgd import SGD as SGD
 from .shampoo import Shampoo as Shampoo
 from .soap import SOAP as SOAP
+from .sophia import SophiaG as SophiaG
+from .sophia import SophiaH as SophiaH

@@ -22,6 +22,9 @@ from .clipping import clip_by_unit_norm as clip_by_unit_norm
 from .clipping import clip_by_value as clip_by_value
 from .composites import cautious as cautious
 from .composites import graft as graft
+from .curvature import scale_by_adahessian as scale_by_adahessian
+from .curvature import scale_by_oasis as scale_by_oasis
+from .curvature import scale_by_sophia as scale_by_sophia
 from .decay import decay_new_weights as decay_new_weights
 from .decay import decay_weights as decay_weights
 from .decay import descend as descend
@@ -39,6 +42,9 @@ from .mirror import dual_average as dual_average
 from .mirror import exponentiate as exponentiate
 from .momentum import ema as ema
 from .momentum import trace as trace
+from .newton import follow as follow
+from .newton import scale_by_root_newton as scale_by_root_newton
+from .newton import split_step as split_step
 from .projection import project_ball as project_ball
 from .projection import project_box as project_box
 from .proximal import extrapolate as extrapolate
