@@ -115,7 +115,7 @@ def _run_oracle(part: Part, multi: Multipass) -> tuple[Any, list[Tensor | None]]
         given["noise"] = [_noise(leaf, stream(multi.seed, leaf.name, step)) for leaf in multi.leaves]
     for name, slot in t.slots.items():
         values = [leaf.read(name) for leaf in multi.leaves]
-        given[name] = values[0] if slot.shared else values
+        given[name] = values[0] if slot.shared else [_wrapped(leaf, x) for leaf, x in zip(multi.leaves, values)]
     hyper = {n: v(step) if callable(v) else v for n, v in part.hyper.items()}
     loss, grads, *new = t.fn(*(given[a] for a in t.asks), **hyper)
     further = [name for name in t.provides if name != "loss"]
@@ -124,8 +124,14 @@ def _run_oracle(part: Part, multi: Multipass) -> tuple[Any, list[Tensor | None]]
     new = new[len(further) :]
     for (name, slot), values in zip(t.slots.items(), new, strict=True):
         for i, leaf in enumerate(multi.leaves):
-            leaf.write(name, values if slot.shared else values[i])
+            if leaf.has(name):  # a group whose chain is without the oracle keeps nothing for it
+                leaf.write(name, values if slot.shared else sharding.local(values[i]))
     return loss, list(grads)
+
+
+def _wrapped(leaf: Leaf, value: Tensor | None) -> Tensor | None:
+    """An oracle sees whole tensors: of what has the parameter's shape the part that lives here stands for it."""
+    return value if value is None or value.dim() != leaf.param.dim() else sharding.wrap(value, leaf.place)
 
 
 def _noise(leaf: Leaf, key: int) -> Tensor:

@@ -3,3 +3,4 @@
 from .backprop import backprop as backprop
 from .hutchinson import hutchinson as hutchinson
 from .sam import sam as sam
+from .recursive import recursive as recursive
