@@ -103,7 +103,9 @@ class Closure:
                 if not along:
                     continue
                 (jv,) = torch.autograd.grad(torch.stack(along).sum(), u, retain_graph=True)
-                for i, found in zip(live, torch.autograd.grad(r, weights, jv, allow_unused=True), strict=True):
+                for i, found in zip(
+                    live, torch.autograd.grad(r, weights, jv, allow_unused=True), strict=True
+                ):
                     if found is not None:
                         sums[i] = sums[i] + found
         return [sums.get(i) for i in range(len(params))]
@@ -195,7 +197,9 @@ def closure(
             f"closure got {len(batches)} batches and the sizes {counts}: one size above 0 for each"
         )
     if residuals and sizes is not None:
-        raise ValueError("closure got sizes with residuals=True: the residuals of all batches are summed, leave sizes out")
+        raise ValueError(
+            "closure got sizes with residuals=True: the residuals of all batches are summed, leave sizes out"
+        )
     shares = [1.0 if residuals else n / sum(counts) for n in counts]
     residual = forward if residuals else None
     loss = (lambda batch: forward(batch).square().sum() / 2) if residuals else forward

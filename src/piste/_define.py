@@ -57,7 +57,8 @@ def optimizer(fn: Any = None, /, *, rest: Any = None, needs: tuple[str, ...] = (
     """Make an optimizer of a factory from hyperparameters to a chain, and register it.
 
     The result is a subclass of :class:`Optimizer` with the factory's name, signature and docstring. ``rest``: makes it
-    a matrix optimizer; a group (or a function giving one) for the parameters that are not hidden matrices.
+    a matrix optimizer; a group for the parameters that are not hidden matrices, or one for each role and "*" for every
+    other (or a function giving either).
     """
 
     def make(fn: Callable[..., Chain]) -> Any:

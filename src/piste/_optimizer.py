@@ -41,7 +41,8 @@ class Optimizer(torch.optim.Optimizer):
     ``params``: a module (routed by role), ``parameters()``, ``named_parameters()`` or param groups. Beside the
     factory's hyperparameters every optimizer takes
 
-    - ``rest``: the group that takes what a matrix optimizer does not, e.g. ``piste.AdamW.group(lr=3e-4)``;
+    - ``rest``: the group that takes what a matrix optimizer does not, e.g. ``piste.AdamW.group(lr=3e-4)``, or one for
+      each role: ``{"embedding": group, "*": group}``;
     - ``overrides``: ``{name pattern: "main" | "rest" | role | view}``, to route by hand;
     - ``guard``: None, "skip" (a step with NaN or Inf gradients is left out and counted) or "raise";
     - ``compile``: "auto" (large models, when a compiler is at hand), True or False;

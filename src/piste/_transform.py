@@ -172,7 +172,12 @@ def transform(
 
 
 def oracle(
-    fn: Callable[..., Any] | None = None, /, *, provides: tuple[str, ...] = ("loss",), whole: str = "", **slots: Slot
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    provides: tuple[str, ...] = ("loss",),
+    whole: str = "",
+    **slots: Slot,
 ) -> Any:
     """Declare where the slope comes from: ``fn(evaluate, params, *, ...) -> (loss, grads)`` over lists.
 

@@ -133,7 +133,8 @@ def _run_oracle(part: Part, multi: Multipass) -> tuple[Any, list[Tensor | None]]
     new = new[len(further) :]
     for (name, slot), values in zip(t.slots.items(), new, strict=True):
         for i, leaf in enumerate(multi.leaves):
-            if name in leaf.state and grads[i] is not None:  # what takes no step is left as it is
+            # a group whose chain is without the oracle keeps nothing for it; what takes no step is left as it is
+            if leaf.has(name) and grads[i] is not None:
                 leaf.write(name, values if slot.shared else sharding.local(values[i]))
     return loss, list(grads)
 

@@ -100,7 +100,9 @@ def universal_newton(
         alpha = 1 / (1 + theta)
         _, there = evaluate([p + alpha * d for p, d in zip(params, direction, strict=True)])
         there = [torch.zeros_like(d) if g is None else g for g, d in zip(there, direction, strict=True)]
-        if -_dot(there, direction) * 2 * alpha * theta >= dual_square(evaluate, params, there, products, exact):
+        if -_dot(there, direction) * 2 * alpha * theta >= dual_square(
+            evaluate, params, there, products, exact
+        ):
             break
     return lr * alpha, torch.full_like(sigma, float(sigma) * c ** (j - 1))
 

@@ -19,7 +19,11 @@ import torch
 from torch import Tensor
 
 TOLERANCE = 1e-7
-CASES = [{"lr": 0.01}, {"lr": 0.02, "rho": 0.3, "update_each": 3, "weight_decay": 0.0}, {"lr": 0.02, "rho": 2.0}]
+CASES = [
+    {"lr": 0.01},
+    {"lr": 0.02, "rho": 0.3, "update_each": 3, "weight_decay": 0.0},
+    {"lr": 0.02, "rho": 2.0},
+]
 
 
 def reference(

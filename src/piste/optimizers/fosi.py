@@ -40,7 +40,9 @@ def FOSI(
     every_so_often = every(num_iters_to_approx_eigs, 0, 1)
     return chain(
         extreme_subspace(approx_k, approx_l, every_so_often, exact),
-        split_step(trace(momentum), lr, approx_k + approx_l, momentum, 0.0, alpha, learning_rate_clip, approx_l),
+        split_step(
+            trace(momentum), lr, approx_k + approx_l, momentum, 0.0, alpha, learning_rate_clip, approx_l
+        ),
     )
 
 

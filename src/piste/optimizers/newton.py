@@ -38,7 +38,12 @@ def RootNewton(
 
 @optimizer
 def UniversalNewton(
-    lr: float = 1.0, beta: float = 1.0, sigma0: float = 1.0, c: float = 2.0, products: int = 64, exact: bool = False
+    lr: float = 1.0,
+    beta: float = 1.0,
+    sigma0: float = 1.0,
+    c: float = 2.0,
+    products: int = 64,
+    exact: bool = False,
 ) -> Chain:
     """Newton's method with a step found by backtracking: no constant of the loss is needed.
 

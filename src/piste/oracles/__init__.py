@@ -11,3 +11,4 @@ from .newton import newton as newton
 from .newton import symmetric_polynomial as symmetric_polynomial
 from .residuals import levenberg_marquardt as levenberg_marquardt
 from .sam import sam as sam
+from .recursive import recursive as recursive

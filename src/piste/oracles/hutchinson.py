@@ -95,7 +95,9 @@ def hutchinson_and_secant(
         return loss, grads, found, z, None, here
     _, before = evaluate([p if q is None else q.to(p.dtype) for p, q in zip(params, last_point, strict=True)])
     secant = [
-        None if g is None or b is None or q is None else torch.stack([sharding.local(p - q), sharding.local(g - b)])
+        None
+        if g is None or b is None or q is None
+        else torch.stack([sharding.local(p - q), sharding.local(g - b)])
         for p, q, g, b in zip(params, last_point, grads, before, strict=True)
     ]
     return loss, grads, found, z, secant, here

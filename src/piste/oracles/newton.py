@@ -28,7 +28,11 @@ def krylov_of(
 ) -> Krylov:
     """Krylov's space of the Hessian at w and the gradient."""
     return lanczos(
-        _product(evaluate, where, exact), where.flat(grads), where.dots, products, 0.1 * noise_of(where, exact)
+        _product(evaluate, where, exact),
+        where.flat(grads),
+        where.dots,
+        products,
+        0.1 * noise_of(where, exact),
     )
 
 

@@ -56,3 +56,14 @@ from .spectral import match_rms as match_rms
 from .spectral import orthogonalize as orthogonalize
 from .spectral import orthogonalize_by_polar_express as orthogonalize_by_polar_express
 from .spectral import spectral_scale as spectral_scale
+from .norms import divide_by_width as divide_by_width
+from .norms import normalize_columns as normalize_columns
+from .norms import normalize_rows as normalize_rows
+from .norms import normalize_tree as normalize_tree
+from .norms import scale_by_aspect as scale_by_aspect
+from .norms import scale_by_dual_norm as scale_by_dual_norm
+from .norms import scale_by_radius as scale_by_radius
+from .norms import step_in_box as step_in_box
+from .norms import take_sign as take_sign
+from .variance_reduction import clip_by_tensor_norm as clip_by_tensor_norm
+from .variance_reduction import correct_by_last_gradient as correct_by_last_gradient

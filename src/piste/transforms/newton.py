@@ -18,7 +18,9 @@ def follow(g: Tensor, vector: Tensor | None) -> Tensor:
 
 
 @transform(sums={"decrement": total(lambda u, vector: u * vector, over="tree")})
-def scale_by_root_newton(g: Tensor, vector: Tensor, decrement: Tensor, *, smoothness: float, q: float) -> Tensor:
+def scale_by_root_newton(
+    g: Tensor, vector: Tensor, decrement: Tensor, *, smoothness: float, q: float
+) -> Tensor:
     """Newton's direction n = |∇²f|⁻¹g, shortened the more the larger the gradient is in the Hessian's own metric:
 
         u = n / (1 + θ),    θ = (9M)^(1/(q-1)) γ^((q-2)/(q-1)),    γ² = gᵀn
