@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 import piste
 
-ONLY = os.environ.get("PISTE_ONLY", "").split()  # names, to try a few optimizers on several ranks and in the sweep
+ONLY = os.environ.get(
+    "PISTE_ONLY", ""
+).split()  # names, to try a few optimizers on several ranks and in the sweep
 OPTIMIZERS = [
     e.name
     for e in piste.registry("optimizer")

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 SCOPES = ("element", "tensor", "tree")
 ROOMS = ("oracle", "direction", "length", "delta", "point")
-INPUTS = ("param", "grad", "step", "loss", "hvp", "vector", "noise", "dot")
-PROVIDED = ("param", "grad", "step", "noise", "dot")  # what a step has without an oracle or a closure
+INPUTS = ("param", "grad", "step", "loss", "hvp", "vector", "noise", "dot", "peak")
+OF_TREE = ("dot", "peak")  # functions that a rule over the tree is handed
+PROVIDED = ("param", "grad", "step", "noise", "dot", "peak")  # what a step has without an oracle or a closure
 
 
 def sees_sheet(scope: str, slots: Iterable[Slot], sums: Iterable[Sum]) -> bool:

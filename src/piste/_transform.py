@@ -54,6 +54,7 @@ class Transform:
         clips: bool = False,
         invariant: tuple[str, ...] = (),
         precision: float = 1e-9,
+        only: Mapping[str, str] | None = None,
     ) -> None:
         functools.update_wrapper(self, fn)
         self.fn, self.name = fn, fn.__name__
@@ -61,6 +62,7 @@ class Transform:
         self.holds, self.provides, self.primes = holds, provides, primes
         self.normalizes, self.clips = normalizes, clips
         self.invariant, self.precision = invariant, precision
+        self.only = dict(only or {})
         self.view_fn: Callable[..., Any] | None = None
         self.view_asks: tuple[str, ...] = ()
         parameters = list(inspect.signature(fn).parameters.values())
@@ -90,6 +92,11 @@ class Transform:
         for name in (*self.slots, *self.holds):
             if name not in self.asks:
                 raise TypeError(f"{where} declares {name!r} but has no positional argument of that name")
+        for name, flag in self.only.items():
+            if name not in self.asks or flag not in self.hyper:
+                raise TypeError(
+                    f"{where}: only={{{name!r}: {flag!r}}} maps an input it asks for to a hyperparameter"
+                )
 
     def view(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Attach the weights to evaluate: a pure function of ``param``, slots and hyperparameters, by name."""
@@ -139,6 +146,7 @@ def transform(
     clips: bool = False,
     invariant: tuple[str, ...] = (),
     precision: float = 1e-9,
+    only: Mapping[str, str] | None = None,
     **slots: Slot,
 ) -> Any:
     """Declare a transform (see the module's docstring); registers it.
@@ -149,13 +157,14 @@ def transform(
     own slots is written. ``normalizes``: its result has one size, whatever came in; ``clips``: it bounds the size (a
     chain that does the latter after the former draws a warning). ``invariant``: what `piste.laws` is to check, of
     "sign" (f(-g) = -f(g)), "scale" (f(cg) = f(g)) and "transpose" (f(gᵀ) = f(g)ᵀ), to ``precision`` (0.1 for bf16).
+    ``only``: inputs that are made in those steps alone in which a bool hyperparameter holds (``{"noise": "refresh"}``).
     Errors (TypeError) name the transform and the unknown name.
     """
 
     def declare(fn: Callable[..., Any]) -> Transform:
         declared = Transform(
             fn, room=room, scope=scope, slots=dict(slots), sums=dict(sums or {}), holds=holds, provides=provides,
-            primes=primes, normalizes=normalizes, clips=clips, invariant=invariant, precision=precision,
+            primes=primes, normalizes=normalizes, clips=clips, invariant=invariant, precision=precision, only=only,
         )  # fmt: skip
         kind = room if room in ("oracle", "search") else "transform"
         register(kind, fn.__name__, declared, ("closure",) if kind != "transform" else ())
