@@ -1,7 +1,7 @@
 """PSGD with a Kronecker product of triangular matrices that whitens the gradient.
 
-Sources: Li, "Preconditioned Stochastic Gradient Descent" (2015), https://arxiv.org/abs/1512.04202 (the criterion and the
-Kronecker products); Pooladzandi and Li, "Curvature-Informed SGD via General Purpose Lie-Group Preconditioners" (2024),
+Sources: Li, "Preconditioned Stochastic Gradient Descent" (2015), https://arxiv.org/abs/1512.04202 (the criterion and
+the Kronecker products); Pooladzandi and Li, "Curvature-Informed SGD via General Purpose Lie-Group Preconditioners" (2024),
 https://arxiv.org/abs/2402.04553; Li, "Stochastic Hessian Fittings with Lie Groups" (2024),
 https://arxiv.org/abs/2402.11858; authors' code https://github.com/lixilinx/psgd_torch (class KronWhiten with dQ="EQ")
 
@@ -116,10 +116,11 @@ def reference(
     preconditioner_update_probability: float = 1.0,
     whiten_grad: bool = True,
     grad_clip_max_amps: tuple[float, float] = (2.0, 10.0),
+    kron_of: type[Kron] = Kron,
 ) -> list[Tensor]:
     final = []
     for i, w in enumerate(params):
-        kron = Kron(tuple(w.shape), preconditioner_max_size, preconditioner_max_skew)
+        kron = kron_of(tuple(w.shape), preconditioner_max_size, preconditioner_max_skew)
         m = torch.zeros_like(w)
         for t, step in enumerate(grads, start=1):
             g, v = step[i], probe(w.shape, i, t)

@@ -88,23 +88,15 @@ def gram_norm(*parts: Tensor, rounds: int = 2) -> Tensor:
         return sum((x @ (x.mT @ s) for x in parts), torch.zeros_like(s))
 
     squares = sum((x.square().sum(-1) for x in parts), torch.zeros_like(parts[0][..., 0]))
-    row = squares.argmax(-1, keepdim=True)
-    top = squares.amax(-1, keepdim=True).unsqueeze(-1)
-    scale = torch.where(top > 0, top, 1.0).rsqrt()  # by which S gets a diagonal of at most 1
-    parts = tuple(x * scale for x in parts)
+    row = squares.argmax(-1, keepdim=True).unsqueeze(-1)
     s = sum(
-        (x @ x.gather(-2, row.unsqueeze(-1).expand(*row.shape, x.shape[-1])).mT for x in parts),
+        (x @ x.gather(-2, row.expand(*row.shape[:-1], x.shape[-1])).mT for x in parts),
         torch.zeros_like(squares.unsqueeze(-1)),
     )
     for _ in range(rounds):
-        s = product(unit(s))
-    return torch.linalg.vector_norm(s, dim=(-2, -1), keepdim=True) * torch.where(top > 0, top, 0.0)
-
-
-def unit(s: Tensor) -> Tensor:
-    """Of length 1, and 0 where it is 0."""
-    norm = torch.linalg.vector_norm(s, dim=(-2, -1), keepdim=True)
-    return s / torch.where(norm > 0, norm, 1.0)
+        norm = torch.linalg.vector_norm(s, dim=(-2, -1), keepdim=True)
+        s = product(s / torch.where(norm > 0, norm, 1.0))
+    return torch.linalg.vector_norm(s, dim=(-2, -1), keepdim=True)
 
 
 def _ends(q: Tensor) -> list[int]:

@@ -10,6 +10,7 @@ from .lamb import LAMB as LAMB
 from .lbfgs import LBFGS as LBFGS
 from .lion import Lion as Lion
 from .muon import Muon as Muon
+from .psgd import PSGDPRO as PSGDPRO
 from .psgd import PSGDKron as PSGDKron
 from .rmsprop import RMSProp as RMSProp
 from .sam import SAM as SAM
