@@ -1,8 +1,8 @@
 """PSGD with a Kronecker product of triangular matrices that whitens the gradient.
 
 Sources: Li, "Preconditioned Stochastic Gradient Descent" (2015), https://arxiv.org/abs/1512.04202 (the criterion and
-the Kronecker products); Pooladzandi and Li, "Curvature-Informed SGD via General Purpose Lie-Group Preconditioners" (2024),
-https://arxiv.org/abs/2402.04553; Li, "Stochastic Hessian Fittings with Lie Groups" (2024),
+the Kronecker products); Pooladzandi and Li, "Curvature-Informed SGD via General Purpose Lie-Group Preconditioners"
+(2024), https://arxiv.org/abs/2402.04553; Li, "Stochastic Hessian Fittings with Lie Groups" (2024),
 https://arxiv.org/abs/2402.11858; authors' code https://github.com/lixilinx/psgd_torch (class KronWhiten with dQ="EQ")
 
 For a tensor with axes a = 1, 2 (a scalar has one), Q = Q₁ ⊗ Q₂, ×ₐ the product along axis a:

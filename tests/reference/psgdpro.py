@@ -1,7 +1,7 @@
 """PSGD with a Kronecker product of near symmetric matrices that whitens the gradient, fitted by products alone.
 
 Source: Li, "Stochastic Hessian Fittings with Lie Groups" (2024), https://arxiv.org/abs/2402.11858 (the geometry
-dQ = Q^½ E Q^1½); authors' code https://github.com/lixilinx/psgd_torch (class KronWhiten with dQ="Q0.5EQ1.5", its default)
+dQ = Q^½ E Q^1½); authors' code https://github.com/lixilinx/psgd_torch (class KronWhiten, its default)
 
 As `psgdkron`, but for the fit. For a tensor of N numbers with axes a of length nₐ:
 

@@ -12,6 +12,7 @@ from .lion import Lion as Lion
 from .muon import Muon as Muon
 from .psgd import PSGDPRO as PSGDPRO
 from .psgd import PSGDKron as PSGDKron
+from .psgd_lra import PSGDLRA as PSGDLRA
 from .rmsprop import RMSProp as RMSProp
 from .sam import SAM as SAM
 from .sam import SAMAdamW as SAMAdamW

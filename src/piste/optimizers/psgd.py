@@ -13,17 +13,21 @@ from ..transforms.psgd_updates import clip_by_amplitude, running_mean
 BALANCE = every(100, phase=1, start=2)
 
 
-def _numbers_that_fit(name: str, damping: float, **shares: float) -> None:
+def numbers_that_fit(name: str, damping: float, rank: int = 0, **shares: float) -> None:
     """Errors (ValueError) for what the fit cannot bear."""
     if not damping > 0:
         raise ValueError(f"{name}: damping must be positive, since it bounds the preconditioner where the gradient "
                          f"vanishes; got {damping}")  # fmt: skip
+    if rank < 0:
+        raise ValueError(
+            f"{name}: rank_of_approximation must not be negative, and 0 is a diagonal; got {rank}"
+        )
     for key, value in shares.items():
         if not 0 <= value <= 1:
             raise ValueError(f"{name}: {key} must be between 0 and 1; got {value}")
 
 
-def _averages(momentum: float, whiten_grad: bool) -> tuple[Chain, Chain]:
+def averages(momentum: float, whiten_grad: bool) -> tuple[Chain, Chain]:
     """What stands in front of the preconditioner, and what it holds: P is fitted to what comes in."""
     average = chain(running_mean(momentum)) if momentum else chain()
     return (chain(), average) if whiten_grad else (average, chain())
@@ -79,8 +83,8 @@ def PSGDKron(
     2024, https://arxiv.org/abs/2402.04553
     Reference: "Preconditioned Stochastic Gradient Descent", Xi-Lin Li, 2015, https://arxiv.org/abs/1512.04202
     """
-    _numbers_that_fit("PSGDKron", damping, betaL=betaL)
-    ahead, inner = _averages(momentum, whiten_grad)
+    numbers_that_fit("PSGDKron", damping, betaL=betaL)
+    ahead, inner = averages(momentum, whiten_grad)
     whiten = whiten_by_kron(
         inner, lr_preconditioner, betaL, damping, preconditioner_init_scale, preconditioner_max_size,
         preconditioner_max_skew, cached, evenly(preconditioner_update_probability), BALANCE,
@@ -118,8 +122,8 @@ def PSGDPRO(
 
     Reference: "Stochastic Hessian Fittings with Lie Groups", Xi-Lin Li, 2024, https://arxiv.org/abs/2402.11858
     """
-    _numbers_that_fit("PSGDPRO", damping, betaL=betaL)
-    ahead, inner = _averages(momentum, whiten_grad)
+    numbers_that_fit("PSGDPRO", damping, betaL=betaL)
+    ahead, inner = averages(momentum, whiten_grad)
     whiten = whiten_by_rotated_kron(
         inner, lr_preconditioner, betaL, damping, preconditioner_init_scale, preconditioner_max_size,
         preconditioner_max_skew, cached, evenly(preconditioner_update_probability), BALANCE,

@@ -127,7 +127,7 @@ def _solve(q: Tensor, x: Tensor) -> Tensor:
     return solve_lower(q, x) if is_dense(q) else x / q
 
 
-def _longest(ell: Tensor, new: Tensor, beta: Any) -> Tensor:
+def longest(ell: Tensor, new: Tensor, beta: Any) -> Tensor:
     """The curvature by which a step is divided: an average that never lags behind what is seen now."""
     new = new.clamp(min=torch.finfo(new.dtype).tiny).reshape(ell.shape).to(ell.dtype)
     return torch.maximum(beta * ell + (1 - beta) * new, new)
@@ -161,9 +161,9 @@ def fit_triangular(
 
     def step(q: Tensor, ell: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         if not is_dense(q):
-            ell = _longest(ell, (x.square() + y.square()).sum(-1).amax(-1), beta)
+            ell = longest(ell, (x.square() + y.square()).sum(-1).amax(-1), beta)
             return q - ((x - y) * (x + y)).sum(-1, keepdim=True) * q * (lr / ell).to(q.dtype), ell
-        ell = _longest(ell, gram_norm(x, y), beta)
+        ell = longest(ell, gram_norm(x, y), beta)
         error = (x - y) @ (x + y).mT
         half = (lr / ell / 2).to(q.dtype)
         return q - upper_times_upper(torch.triu(error + error.mT), q) * half, ell
@@ -185,9 +185,9 @@ def fit_symmetric(
         if not is_dense(q):
             xx = x.square().sum(-1, keepdim=True)
             yy = torch.full_like(xx, many) if y is None else y.square().sum(-1, keepdim=True)
-            ell = _longest(ell, (xx + yy).amax((-2, -1)), beta)
+            ell = longest(ell, (xx + yy).amax((-2, -1)), beta)
             return q - (xx - yy) * q * (lr / ell).to(q.dtype), ell
-        ell = _longest(ell, gram_norm(x) + many if y is None else gram_norm(x, y), beta)
+        ell = longest(ell, gram_norm(x) + many if y is None else gram_norm(x, y), beta)
         rate = (lr / ell).to(q.dtype)
         if y is None:
             moved = q * (1 + rate * many) - (symmetric(x, x.mT) @ q) * rate
