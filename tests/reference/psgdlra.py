@@ -63,7 +63,8 @@ class LowRank:
         self.u, self.v = u / rho @ (eye - e + e @ e / 2), v * rho @ (eye + e + e @ e / 2)
 
     def fit(self, h: Tensor, probe_: Tensor, lr: float, beta: float, turn_u: bool) -> None:
-        self.balance()
+        if self.u.numel():
+            self.balance()
         u, v, q = self.u, self.v, self.q
         p, eye = q.T @ q, torch.eye(u.shape[1], dtype=torch.float64)
         a, b = q @ h, torch.linalg.inv(q).T @ probe_
@@ -71,6 +72,8 @@ class LowRank:
         size = self.curvature("d", hph.abs().max() + vpv.abs().max(), beta)
         self.d = self.d - lr / size * (hph - vpv) * self.d
         error = torch.outer(a, a) - torch.outer(b, b)
+        if not u.numel():
+            return
         if turn_u:
             seen = a.norm() * (v @ v.T @ a).norm() + b.norm() * (v @ v.T @ b).norm()
             self.u = u - lr / self.curvature("u", seen, beta) * error @ v @ (eye + v.T @ u)
