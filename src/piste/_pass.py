@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from . import _sharding as sharding
-from ._chain import INPUTS
+from ._chain import INPUTS, OF_TREE
 from ._leaf import Leaf
 from ._noise import normal, stream
 from ._program import Step
@@ -37,7 +37,9 @@ class Pass:
 
     def inputs(self, leaf: Leaf, lane: Lane, names: Sequence[str] | set[str]) -> dict[str, Any]:
         """The inputs a rule asks for, of one parameter."""
-        return {name: self.input(name, leaf, lane) for name in names if name in INPUTS and name != "dot"}
+        return {
+            name: self.input(name, leaf, lane) for name in names if name in INPUTS and name not in OF_TREE
+        }
 
     def input(self, name: str, leaf: Leaf, lane: Lane) -> Any:
         """One input, of one parameter."""

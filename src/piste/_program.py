@@ -80,7 +80,11 @@ class Step:
         self.slots: dict[str, Slot] = {prefix + name: slot for name, slot in t.slots.items()}
         self.slots.update({name: slot for s in inner for name, slot in s.slots.items()})
         self.scope = max((t.scope, *(s.scope for s in inner)), key=SCOPES.index)
-        asks = {*t.asks, *(a for s in t.sums.values() for a in s.asks if a != "u")}
+        idle = {name for name, flag in t.only.items() if not row[1 + t.hyper.index(flag)]}
+        asks = {
+            *(a for a in t.asks if a not in idle),
+            *(a for s in t.sums.values() for a in s.asks if a != "u"),
+        }
         self.inputs = {a for a in asks if a in INPUTS} | {i for s in inner for i in s.inputs}
         self.sheet = sees_sheet(self.scope, self.slots.values(), t.sums.values())
 

@@ -55,6 +55,7 @@ class Transform:
         invariant: tuple[str, ...] = (),
         precision: float = 1e-9,
         whole: str = "",
+        only: Mapping[str, str] | None = None,
     ) -> None:
         functools.update_wrapper(self, fn)
         self.fn, self.name = fn, fn.__name__
@@ -62,6 +63,7 @@ class Transform:
         self.holds, self.provides, self.primes = holds, provides, primes
         self.normalizes, self.clips = normalizes, clips
         self.invariant, self.precision, self.whole = invariant, precision, whole
+        self.only = dict(only or {})
         self.finish: Callable[..., Any] | None = None  # of a sense
         self.per_example = True
         self.view_fn: Callable[..., Any] | None = None
@@ -93,6 +95,11 @@ class Transform:
         for name in (*self.slots, *self.holds):
             if name not in self.asks:
                 raise TypeError(f"{where} declares {name!r} but has no positional argument of that name")
+        for name, flag in self.only.items():
+            if name not in self.asks or flag not in self.hyper:
+                raise TypeError(
+                    f"{where}: only={{{name!r}: {flag!r}}} maps an input it asks for to a hyperparameter"
+                )
 
     def view(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Attach the weights to evaluate: a pure function of ``param``, slots and hyperparameters, by name."""
@@ -143,6 +150,7 @@ def transform(
     invariant: tuple[str, ...] = (),
     precision: float = 1e-9,
     whole: str = "",
+    only: Mapping[str, str] | None = None,
     **slots: Slot,
 ) -> Any:
     """Declare a transform (see the module's docstring); registers it.
@@ -155,6 +163,7 @@ def transform(
     "sign" (f(-g) = -f(g)), "scale" (f(cg) = f(g)) and "transpose" (f(gᵀ) = f(g)ᵀ), to ``precision`` (0.1 for bf16).
     ``whole``: the hyperparameter that, where it holds, lets it take whole weights only ("always": it never takes
     sharded ones); the optimizer refuses others when it is made.
+    ``only``: inputs that are made in those steps alone in which a bool hyperparameter holds (``{"noise": "refresh"}``).
     Errors (TypeError) name the transform and the unknown name.
     """
 
@@ -162,6 +171,7 @@ def transform(
         declared = Transform(
             fn, room=room, scope=scope, slots=dict(slots), sums=dict(sums or {}), holds=holds, provides=provides,
             primes=primes, normalizes=normalizes, clips=clips, invariant=invariant, precision=precision, whole=whole,
+            only=only,
         )  # fmt: skip
         kind = "oracle" if room == "sense" else room if room in ("oracle", "search") else "transform"
         needs = ("module",) if room == "sense" else ("closure",) if kind != "transform" else ()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from . import _sharding as sharding
-from ._chain import Chain, Part
+from ._chain import OF_TREE, Chain, Part
 from ._evaluate import Evaluate
 from ._leaf import Leaf
 from ._noise import normal, stream
@@ -194,16 +194,24 @@ def tree_rule(multi: Any, step: Step, meetings: list[Meeting], given: Pass) -> l
     leaves = [leaf for m in meetings for leaf in m.lane.leaves]
     lane = meetings[0].lane
     us = [given.lift(leaf, u) for m in meetings for leaf, u in zip(m.lane.leaves, m.values, strict=True)]
-    envs = [given.inputs(leaf, lane, step.inputs - {"dot"}) for leaf in leaves]
+    envs = [given.inputs(leaf, lane, step.inputs - {*OF_TREE}) for leaf in leaves]
     sizes, places = [x.numel() for x in us], [leaf.place for leaf in leaves]
 
     def dot(a: Tensor, b: Tensor) -> Tensor:
+        """Of two vectors, or of all rows of two windows with one another."""
         if not any(places):
-            return torch.dot(a, b)
-        parts = [torch.dot(x, y) for x, y in zip(a.split(sizes), b.split(sizes), strict=True)]
-        return sharding.reduce(sharding.totals(parts, places, "sum"), "sum")
+            return _products(a, b)
+        parts = [_products(x, y) for x, y in zip(a.split(sizes, -1), b.split(sizes, -1), strict=True)]
+        return torch.stack(sharding.totals(parts, places, "sum")).sum(0)
 
-    env: dict[str, Any] = {"dot": dot}
+    def peak(a: Tensor) -> Tensor:
+        """The size of the largest entry."""
+        if not any(places):
+            return a.abs().amax()
+        parts = [x.abs().amax() if x.numel() else x.new_zeros(()) for x in a.split(sizes)]
+        return sharding.reduce(sharding.totals(parts, places, "max"), "max")
+
+    env: dict[str, Any] = {"dot": dot, "peak": peak}
     for name, value in envs[0].items():
         tensor = isinstance(value, Tensor) and name != "loss"
         env[name] = (
@@ -216,7 +224,9 @@ def tree_rule(multi: Any, step: Step, meetings: list[Meeting], given: Pass) -> l
         if slot.axes == "":
             slots[name] = leaves[0].read(name)
         else:
-            slots[name] = torch.cat([_rows(leaf, leaf.read(name), slot.axes) for leaf in leaves], dim=-1)
+            kept = [leaf.read(name) for leaf in leaves]
+            rows = [_rows(leaf, x, slot.axes) for leaf, x in zip(leaves, kept, strict=True) if x is not None]
+            slots[name] = torch.cat(rows, dim=-1) if rows else None
     frame = Frame(env, slots)
     u = run(
         (step,), torch.cat([leaf.flat(x) for leaf, x in zip(leaves, us, strict=True)]), frame, lane.numbers
@@ -235,6 +245,10 @@ def tree_rule(multi: Any, step: Step, meetings: list[Meeting], given: Pass) -> l
 def _laid(leaf: Leaf, value: Tensor) -> Tensor:
     """[numel], or [k, numel] of several vectors."""
     return leaf.flat(value) if value.dim() == leaf.real(leaf.param).dim() else _rows(leaf, value, "k m n")
+
+
+def _products(a: Tensor, b: Tensor) -> Tensor:
+    return torch.dot(a, b) if a.dim() == b.dim() == 1 else a @ b.mT if b.dim() > 1 else a @ b
 
 
 def _rows(leaf: Leaf, stored: Tensor, axes: str) -> Tensor:

@@ -19,7 +19,7 @@ from .._plan import Stage, plan
 from .._program import Frame, resolve, run, sum_key
 
 WINDOW = 1000  # steps over which refreshes are averaged
-NOT_TENSORS = ("step", "loss", "dot")
+NOT_TENSORS = ("step", "loss", "dot", "peak")
 
 
 @dataclass(frozen=True)

@@ -85,12 +85,20 @@ def _inputs(steps: tuple[Step, ...], t: int, shape: tuple[int, ...]) -> dict[str
         env[name] = x @ x.mT if name.endswith("cov") else x.square()
     several = torch.randn((2, *shape), generator=generator, dtype=torch.float64)
     env |= {"secant": several, "subspace": several}
-    env |= {"step": t, "loss": torch.tensor(1.0, dtype=torch.float64), "dot": torch.dot}
+    env |= {"step": t, "loss": torch.tensor(1.0, dtype=torch.float64), "dot": _dot, "peak": _peak}
     for step in steps:
         for name, rule in step.tree_sums.items():
             value = rule.fn(*(env[a] for a in rule.asks))
             env[sum_key(step, name)] = {"sum": value.sum, "mean": value.mean, "max": value.amax}[rule.how]()  # type: ignore[index]
     return env
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return a @ (b.mT if b.dim() > 1 else b)
+
+
+def _peak(a: Tensor) -> Tensor:
+    return a.abs().amax()
 
 
 def _slots(part: Part, shape: tuple[int, ...]) -> dict[str, Any]:

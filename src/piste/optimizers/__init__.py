@@ -23,6 +23,11 @@ from .newton import UniversalNewton as UniversalNewton
 from .oasis import OASIS as OASIS
 from .polynomial import KrylovGD as KrylovGD
 from .polynomial import PolynomialGD as PolynomialGD
+from .psgd import PSGDPRO as PSGDPRO
+from .psgd import PSGDKron as PSGDKron
+from .psgd_lra import PSGDLRA as PSGDLRA
+from .psgd_newton import PSGDKronNewton as PSGDKronNewton
+from .psgd_newton import PSGDLRANewton as PSGDLRANewton
 from .rmsprop import RMSProp as RMSProp
 from .sam import SAM as SAM
 from .sam import SAMAdamW as SAMAdamW

@@ -49,6 +49,14 @@ from .projection import project_ball as project_ball
 from .projection import project_box as project_box
 from .proximal import extrapolate as extrapolate
 from .proximal import prox_l1 as prox_l1
+from .psgd import newton_by_kron as newton_by_kron
+from .psgd import whiten_by_kron as whiten_by_kron
+from .psgd import whiten_by_rotated_kron as whiten_by_rotated_kron
+from .psgd_low_rank import clip_by_tree_amplitude as clip_by_tree_amplitude
+from .psgd_low_rank import newton_by_low_rank as newton_by_low_rank
+from .psgd_low_rank import whiten_by_low_rank as whiten_by_low_rank
+from .psgd_updates import clip_by_amplitude as clip_by_amplitude
+from .psgd_updates import running_mean as running_mean
 from .quasinewton import scale_by_lbfgs as scale_by_lbfgs
 from .shampoo import scale_by_shampoo as scale_by_shampoo
 from .sign import scale_by_lion as scale_by_lion
