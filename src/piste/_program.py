@@ -74,7 +74,9 @@ class Step:
         self.slots.update({name: slot for s in inner for name, slot in s.slots.items()})
         self.scope = max((t.scope, *(s.scope for s in inner)), key=SCOPES.index)
         asks = {*t.asks, *(a for s in t.sums.values() for a in s.asks if a != "u")}
-        self.inputs = {a for a in asks if a in INPUTS} | {i for s in inner for i in s.inputs}
+        self.inputs = {a for a in asks if a in INPUTS or a in t.signals} | {
+            i for s in inner for i in s.inputs
+        }
         self.sheet = sees_sheet(self.scope, self.slots.values(), t.sums.values())
 
     @property

@@ -18,6 +18,9 @@ from ._chain import Chain as Chain
 from ._chain import as_chain as as_chain
 from ._chain import chain as chain
 from ._registry import register, unknown
+from ._signals import Signal as Signal
+from ._signals import declare as declare_signal
+from ._signals import signal as signal
 from ._slots import Slot as Slot
 from ._slots import Sum as Sum
 from ._slots import basis as basis
@@ -54,6 +57,7 @@ class Transform:
         clips: bool = False,
         invariant: tuple[str, ...] = (),
         precision: float = 1e-9,
+        signals: dict[str, Signal] | None = None,
     ) -> None:
         functools.update_wrapper(self, fn)
         self.fn, self.name = fn, fn.__name__
@@ -61,6 +65,7 @@ class Transform:
         self.holds, self.provides, self.primes = holds, provides, primes
         self.normalizes, self.clips = normalizes, clips
         self.invariant, self.precision = invariant, precision
+        self.signals = signals or {}
         self.view_fn: Callable[..., Any] | None = None
         self.view_asks: tuple[str, ...] = ()
         parameters = list(inspect.signature(fn).parameters.values())
@@ -83,13 +88,25 @@ class Transform:
                 raise TypeError(f"{where}: slot {name!r} must be a slot maker such as moment, not {slot!r}")
         if self.room in ("oracle", "search"):
             return
-        known = {*INPUTS, *self.slots, *self.sums, *self.holds}
+        self._check_signals(where)
+        known = {*INPUTS, *self.slots, *self.sums, *self.holds, *self.signals}
         for name in self.asks:
             if name not in known:
                 raise TypeError(f"{where} asks for {name!r}: {unknown('input', name, sorted(known))}")
-        for name in (*self.slots, *self.holds):
+        for name in (*self.slots, *self.holds, *self.signals):
             if name not in self.asks:
                 raise TypeError(f"{where} declares {name!r} but has no positional argument of that name")
+
+    def _check_signals(self, where: str) -> None:
+        for name, made in self.signals.items():
+            if name in (*INPUTS, *self.slots, *self.sums, *self.holds):
+                raise TypeError(f"{where}: signal {name!r} has the name of another input")
+            declare_signal(name, made, where)
+            if self.scope == "tree" or (self.scope == "element" and not made.rows):
+                raise TypeError(
+                    f"{where} has scope {self.scope!r}, which cannot see signal {name!r} as it was reported: "
+                    "declare it by rows, signal('m'), in an element rule, or take scope='tensor'"
+                )
 
     def view(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Attach the weights to evaluate: a pure function of ``param``, slots and hyperparameters, by name."""
@@ -139,6 +156,7 @@ def transform(
     clips: bool = False,
     invariant: tuple[str, ...] = (),
     precision: float = 1e-9,
+    signals: Mapping[str, Signal] | None = None,
     **slots: Slot,
 ) -> Any:
     """Declare a transform (see the module's docstring); registers it.
@@ -149,6 +167,7 @@ def transform(
     own slots is written. ``normalizes``: its result has one size, whatever came in; ``clips``: it bounds the size (a
     chain that does the latter after the former draws a warning). ``invariant``: what `piste.laws` is to check, of
     "sign" (f(-g) = -f(g)), "scale" (f(cg) = f(g)) and "transpose" (f(gᵀ) = f(g)ᵀ), to ``precision`` (0.1 for bf16).
+    ``signals``: name -> :func:`signal`, what the model reports of the parameter (:func:`piste.report`), or None.
     Errors (TypeError) name the transform and the unknown name.
     """
 
@@ -156,6 +175,7 @@ def transform(
         declared = Transform(
             fn, room=room, scope=scope, slots=dict(slots), sums=dict(sums or {}), holds=holds, provides=provides,
             primes=primes, normalizes=normalizes, clips=clips, invariant=invariant, precision=precision,
+            signals=dict(signals or {}),
         )  # fmt: skip
         kind = room if room in ("oracle", "search") else "transform"
         register(kind, fn.__name__, declared, ("closure",) if kind != "transform" else ())
