@@ -54,7 +54,7 @@ class Signal:
         if self.rows and (value.numel() == 0 or m % value.numel()):
             raise ValueError(
                 f"signal {name!r} of {who} has {value.numel()} numbers, and the {m} rows of its shape {tuple(shape)} "
-                "are no multiple of that: report one number for each of equal blocks of rows (a head each), or one for all"
+                "are no multiple of that: report one for each of equal blocks of rows (a head each), or one for all"
             )
 
 
