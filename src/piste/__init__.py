@@ -18,6 +18,8 @@ from ._registry import registry as registry
 from ._release import Release as Release
 from ._release import release_gradients as release_gradients
 from ._routing import RoutingWarning as RoutingWarning
+from ._signals import report as report
+from ._signals import signal as signal
 from ._torch_state import from_torch as from_torch
 from ._torch_state import to_torch as to_torch
 from ._transform import Chain as Chain

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, overload
 import torch
 from torch import Tensor, nn
 
-from . import _checkpoint, _explain, _groups, _metrics, _offload, _views
+from . import _checkpoint, _explain, _groups, _metrics, _offload, _signals, _views
 from . import _sharding as sharding
 from ._factory import Factory
 from ._leaf import Leaf
@@ -191,6 +191,7 @@ class Optimizer(torch.optim.Optimizer):
         loss, gradients = multipass.gradients()
         heard = self._senses.take(multipass.leaves, gradients, closure)
         # loss scaling overflows now and then by design: its closures ask for the skip that GradScaler.step would do
+        told = _signals.take(chains, multipass.leaves)
         guard = "skip" if getattr(closure, "guarded", False) else self.guard
         if guard is not None and not self._finite(gradients, guard):
             return loss
@@ -214,7 +215,7 @@ class Optimizer(torch.optim.Optimizer):
                 lanes.append(make_lane(members, chain, steps + 1))
                 started.append((group, members))
         given = Pass(
-            gradients, {"loss": loss, **multipass.extras, **heard}, self.compile, self.seed, self.fused
+            gradients, {"loss": loss, **multipass.extras, **heard, **told}, self.compile, self.seed, self.fused
         )
         with _metrics.watch(self._metrics, lanes, gradients):
             run(lanes, given, lambda *meeting: meet(multipass, *meeting))

@@ -85,7 +85,8 @@ class Step:
             *(a for a in t.asks if a not in idle),
             *(a for s in t.sums.values() for a in s.asks if a != "u"),
         }
-        self.inputs = {a for a in asks if a in INPUTS} | {i for s in inner for i in s.inputs}
+        mine = {a for a in asks if a in INPUTS or a in t.signals}
+        self.inputs = mine | {i for s in inner for i in s.inputs}
         self.sheet = sees_sheet(self.scope, self.slots.values(), t.sums.values())
 
     @property

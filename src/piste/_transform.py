@@ -18,6 +18,9 @@ from ._chain import Chain as Chain
 from ._chain import as_chain as as_chain
 from ._chain import chain as chain
 from ._registry import register, unknown
+from ._signals import Signal as Signal
+from ._signals import declare as declare_signal
+from ._signals import signal as signal
 from ._slots import Slot as Slot
 from ._slots import Sum as Sum
 from ._slots import basis as basis
@@ -56,6 +59,7 @@ class Transform:
         precision: float = 1e-9,
         whole: str = "",
         only: Mapping[str, str] | None = None,
+        signals: dict[str, Signal] | None = None,
     ) -> None:
         functools.update_wrapper(self, fn)
         self.fn, self.name = fn, fn.__name__
@@ -63,7 +67,7 @@ class Transform:
         self.holds, self.provides, self.primes = holds, provides, primes
         self.normalizes, self.clips = normalizes, clips
         self.invariant, self.precision, self.whole = invariant, precision, whole
-        self.only = dict(only or {})
+        self.only, self.signals = dict(only or {}), signals or {}
         self.finish: Callable[..., Any] | None = None  # of a sense
         self.per_example = True
         self.view_fn: Callable[..., Any] | None = None
@@ -88,17 +92,29 @@ class Transform:
                 raise TypeError(f"{where}: slot {name!r} must be a slot maker such as moment, not {slot!r}")
         if self.room in ("sense", "oracle", "search"):
             return
-        known = {*INPUTS, *self.slots, *self.sums, *self.holds}
+        self._check_signals(where)
+        known = {*INPUTS, *self.slots, *self.sums, *self.holds, *self.signals}
         for name in self.asks:
             if name not in known:
                 raise TypeError(f"{where} asks for {name!r}: {unknown('input', name, sorted(known))}")
-        for name in (*self.slots, *self.holds):
+        for name in (*self.slots, *self.holds, *self.signals):
             if name not in self.asks:
                 raise TypeError(f"{where} declares {name!r} but has no positional argument of that name")
         for name, flag in self.only.items():
             if name not in self.asks or flag not in self.hyper:
                 raise TypeError(
                     f"{where}: only={{{name!r}: {flag!r}}} maps an input it asks for to a hyperparameter"
+                )
+
+    def _check_signals(self, where: str) -> None:
+        for name, made in self.signals.items():
+            if name in (*INPUTS, *self.slots, *self.sums, *self.holds):
+                raise TypeError(f"{where}: signal {name!r} has the name of another input")
+            declare_signal(name, made, where)
+            if self.scope == "tree" or (self.scope == "element" and not made.rows):
+                raise TypeError(
+                    f"{where} has scope {self.scope!r}, which cannot see signal {name!r} as it was reported: "
+                    "declare it by rows, signal('m'), in an element rule, or take scope='tensor'"
                 )
 
     def view(self, fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -151,6 +167,7 @@ def transform(
     precision: float = 1e-9,
     whole: str = "",
     only: Mapping[str, str] | None = None,
+    signals: Mapping[str, Signal] | None = None,
     **slots: Slot,
 ) -> Any:
     """Declare a transform (see the module's docstring); registers it.
@@ -164,6 +181,7 @@ def transform(
     ``whole``: the hyperparameter that, where it holds, lets it take whole weights only ("always": it never takes
     sharded ones); the optimizer refuses others when it is made.
     ``only``: inputs that are made in those steps alone in which a bool hyperparameter holds (``{"noise": "refresh"}``).
+    ``signals``: name -> :func:`signal`, what the model reports of the parameter (:func:`piste.report`), or None.
     Errors (TypeError) name the transform and the unknown name.
     """
 
@@ -171,7 +189,7 @@ def transform(
         declared = Transform(
             fn, room=room, scope=scope, slots=dict(slots), sums=dict(sums or {}), holds=holds, provides=provides,
             primes=primes, normalizes=normalizes, clips=clips, invariant=invariant, precision=precision, whole=whole,
-            only=only,
+            only=only, signals=dict(signals or {}),
         )  # fmt: skip
         kind = "oracle" if room == "sense" else room if room in ("oracle", "search") else "transform"
         needs = ("module",) if room == "sense" else ("closure",) if kind != "transform" else ()

@@ -17,6 +17,7 @@ from .owners import waves as waves
 from .places import Place as Place
 from .places import agreed as agreed
 from .places import aligned as aligned
+from .places import combined as combined
 from .places import copies as copies
 from .places import everywhere as everywhere
 from .places import fill as fill
