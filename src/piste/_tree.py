@@ -178,11 +178,13 @@ def tree_rule(multi: Any, step: Step, meetings: list[Meeting], given: Pass) -> l
     envs = [given.inputs(leaf, lane, step.inputs - {"dot"}) for leaf in leaves]
     sizes, places = [x.numel() for x in us], [leaf.place for leaf in leaves]
 
-    def dot(a: Tensor, b: Tensor) -> Tensor:
-        if not any(places):
-            return torch.dot(a, b)
-        parts = [torch.dot(x, y) for x, y in zip(a.split(sizes), b.split(sizes), strict=True)]
-        return sharding.reduce(sharding.totals(parts, places, "sum"), "sum")
+    def dot(a: Tensor, b: Tensor, apart: bool = False) -> Tensor:
+        """Of two vectors, or of all rows of two windows with one another; ``apart``: what each parameter adds to it."""
+        if not any(places) and not apart:
+            return _products(a, b)
+        parts = [_products(x, y) for x, y in zip(a.split(sizes, -1), b.split(sizes, -1), strict=True)]
+        each = torch.stack([x.to(us[0].device) for x in sharding.totals(parts, places, "sum")])
+        return each if apart else each.sum(0)
 
     env: dict[str, Any] = {"dot": dot}
     for name, value in envs[0].items():
@@ -194,21 +196,26 @@ def tree_rule(multi: Any, step: Step, meetings: list[Meeting], given: Pass) -> l
     for name, slot in step.slots.items():
         if slot.axes == "":
             slots[name] = leaves[0].read(name)
-        else:
+        elif "m n" in slot.axes:
             slots[name] = torch.cat([_rows(leaf, leaf.read(name), slot.axes) for leaf in leaves], dim=-1)
+        else:
+            slots[name] = torch.stack([leaf.read(name) for leaf in leaves])
     frame = Frame(env, slots)
     u = run(
         (step,), torch.cat([leaf.flat(x) for leaf, x in zip(leaves, us, strict=True)]), frame, lane.numbers
     )
     for name in frame.changed:
-        slot = step.slots[name]
-        pieces = (
-            [frame.slots[name]] * len(leaves) if slot.axes == "" else frame.slots[name].split(sizes, dim=-1)
-        )
+        slot, new = step.slots[name], frame.slots[name]
+        shaped = "m n" in slot.axes
+        pieces = new.split(sizes, dim=-1) if shaped else new if slot.axes else [new] * len(leaves)
         for leaf, piece in zip(leaves, pieces, strict=True):
-            leaf.write(name, piece if slot.axes == "" else _unrows(leaf, piece))
+            leaf.write(name, _unrows(leaf, piece) if shaped else piece)
     split = iter([leaf.unflat(x) for leaf, x in zip(leaves, u.split(sizes), strict=True)])
     return [[next(split) for _ in m.values] for m in meetings]
+
+
+def _products(a: Tensor, b: Tensor) -> Tensor:
+    return torch.dot(a, b) if a.dim() == b.dim() == 1 else a @ (b.mT if b.dim() > 1 else b)
 
 
 def _rows(leaf: Leaf, stored: Tensor, axes: str) -> Tensor:

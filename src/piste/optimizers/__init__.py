@@ -6,9 +6,11 @@ from .adam import AdaMax as AdaMax
 from .adam import AdamW as AdamW
 from .adam import AMSGrad as AMSGrad
 from .armijo import ArmijoSGD as ArmijoSGD
+from .ggt import GGT as GGT
 from .lamb import LAMB as LAMB
 from .lbfgs import LBFGS as LBFGS
 from .lion import Lion as Lion
+from .mfac import MFAC as MFAC
 from .muon import Muon as Muon
 from .rmsprop import RMSProp as RMSProp
 from .sam import SAM as SAM

@@ -43,3 +43,5 @@ from .spectral import match_rms as match_rms
 from .spectral import orthogonalize as orthogonalize
 from .spectral import orthogonalize_by_polar_express as orthogonalize_by_polar_express
 from .spectral import spectral_scale as spectral_scale
+from .windows import scale_by_ggt as scale_by_ggt
+from .windows import scale_by_mfac as scale_by_mfac
