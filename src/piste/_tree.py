@@ -181,8 +181,8 @@ def tree_rule(multi: Any, step: Step, meetings: list[Meeting], given: Pass) -> l
     def dot(a: Tensor, b: Tensor, apart: bool = False) -> Tensor:
         """Of two vectors, or of all rows of two windows with one another; ``apart``: what each parameter adds to it."""
         if not any(places) and not apart:
-            return _products(a, b)
-        parts = [_products(x, y) for x, y in zip(a.split(sizes, -1), b.split(sizes, -1), strict=True)]
+            return products(a, b)
+        parts = [products(x, y) for x, y in zip(a.split(sizes, -1), b.split(sizes, -1), strict=True)]
         each = torch.stack([x.to(us[0].device) for x in sharding.totals(parts, places, "sum")])
         return each if apart else each.sum(0)
 
@@ -214,7 +214,8 @@ def tree_rule(multi: Any, step: Step, meetings: list[Meeting], given: Pass) -> l
     return [[next(split) for _ in m.values] for m in meetings]
 
 
-def _products(a: Tensor, b: Tensor) -> Tensor:
+def products(a: Tensor, b: Tensor) -> Tensor:
+    """Of the last axes: of two vectors, a window and a vector, or two windows."""
     return torch.dot(a, b) if a.dim() == b.dim() == 1 else a @ (b.mT if b.dim() > 1 else b)
 
 

@@ -34,7 +34,7 @@ def reference(
     momentum: float = 0.0,
     weight_decay: float = 0.0,
     ngrads: int = 32,
-    damp: float = 1e-5,
+    damp: float = 1e-3,
 ) -> list[Tensor]:
     w = flat(params)
     eye, v = torch.eye(len(w), dtype=w.dtype), torch.zeros_like(w)

@@ -33,11 +33,9 @@ def damped(k: Tensor, damp: float, dtype: torch.dtype) -> Tensor:
     The identity (λI + GᵀG/m)⁻¹ Gᵀ = Gᵀ (λI + GGᵀ/m)⁻¹ saves the difference of two vectors of size g / λ.
     """
     m = k.shape[-1]
-    values, vectors = torch.linalg.eigh(k)
-    values = values.clamp(min=0.0) + m * damp
-    floor = torch.finfo(dtype).eps * values[..., -1:]
-    last = vectors[..., -1, :] / torch.maximum(values, floor)
-    return m * (vectors @ last.unsqueeze(-1)).squeeze(-1)
+    eye = torch.eye(m, dtype=k.dtype, device=k.device)
+    size = k.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+    return m * torch.linalg.solve(k + (m * damp + torch.finfo(dtype).eps * size) * eye, eye[-1])
 
 
 def rooted(k: Tensor, products: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
@@ -45,9 +43,18 @@ def rooted(k: Tensor, products: Tensor, eps: float, dtype: torch.dtype) -> Tenso
 
     With GᵀG = UΣ²Uᵀ, U = GᵀVΣ⁻¹: x = V [Σ (Σ + ε)]⁻¹ Vᵀ G v; directions below the rounding of K count as absent.
     """
-    values, vectors = torch.linalg.eigh(k)
+    values, vectors = torch.linalg.eigh(k + torch.diag_embed(_apart(k)))
     floor = k.shape[-1] * torch.finfo(dtype).eps * values[..., -1:]
-    there = values > floor.clamp(min=torch.finfo(k.dtype).tiny)
+    there = values > floor
     sigma = torch.where(there, values, 1.0).sqrt()
     along = (vectors.mT @ products.to(k.dtype).unsqueeze(-1)).squeeze(-1)
     return (vectors @ torch.where(there, along / (sigma * (sigma + eps)), 0.0).unsqueeze(-1)).squeeze(-1)
+
+
+def _apart(k: Tensor) -> Tensor:
+    """For rows that are still zero, which nothing is made of: eigenvalues of their own, so that those of K have
+    derivatives."""
+    size = k.diagonal(dim1=-2, dim2=-1)
+    most = size.amax(-1, keepdim=True)
+    place = torch.linspace(0.5, 0.9, k.shape[-1], dtype=k.dtype, device=k.device)
+    return torch.where(size == 0, place * torch.where(most > 0, most, 1.0), 0.0)

@@ -11,18 +11,18 @@ from ..transforms.windows import scale_by_mfac
 
 @optimizer
 def MFAC(
-    lr: float = 1e-3, momentum: float = 0.0, weight_decay: float = 0.0, ngrads: int = 32, damp: float = 1e-5
+    lr: float = 1e-3, momentum: float = 0.0, weight_decay: float = 0.0, ngrads: int = 32, damp: float = 1e-3
 ) -> Chain:
     """Natural gradient with the empirical Fisher matrix of the last gradients, without forming it.
 
         g ← g + λ_w p;   F = λI + (1/m) Σ gᵢgᵢᵀ over the last m gradients, g among them
         u = F⁻¹ g;   v ← μv + (1-μ)u;   p ← p - ηv        all parameters as one vector
 
-    Keeps ``ngrads`` copies of the weights: for models small enough, or with the window in few bits
-    (``storage={"window": "bf16"}``); SparseMFAC and LowRankMFAC are made for larger ones. The authors' code has m =
-    1024 by default, their experiments 512 and 1024 with ``damp`` (λ) 1e-6 to 1e-5; the default here is one that fits.
-    Where rows of the window are alike, λ is all that bounds the step: raise it when training is unstable. A gradient
-    that is far longer than √(mλ) is shortened to about m / ‖g‖.
+    Keeps ``ngrads`` (m) copies of the weights: for models small enough, or with the window in few bits
+    (``storage={"window": "bf16"}``); SparseMFAC and LowRankMFAC are made for larger ones. The authors take m = 1024 (or
+    512) and ``damp`` (λ) 1e-6 to 1e-5; what counts beside GGᵀ is mλ, so that fewer gradients want a larger λ: the
+    defaults here are for a window that fits. A gradient far longer than √(mλ) is shortened to about m/‖g‖; what the
+    window does not span is multiplied by 1/λ.
 
     Same as the authors' code, which solves by recursion what is solved here through the eigenvalues of GGᵀ.
 

@@ -15,7 +15,7 @@ gram = scalar("ngrads ngrads")  # of what one parameter adds to the rows' produc
 
 @transform(scope="tree", invariant=("sign",), window=ring("ngrads"), products=gram)
 def scale_by_mfac(
-    g: Tensor, dot: Any, window: Tensor, products: Tensor, *, ngrads: int = 32, damp: float = 1e-5
+    g: Tensor, dot: Any, window: Tensor, products: Tensor, *, ngrads: int = 32, damp: float = 1e-3
 ) -> Any:
     """u = (λI + GᵀG / m)⁻¹ g, G the last m = ``ngrads`` gradients with g the newest: the inverse of the damped
     empirical Fisher matrix, taken at its newest gradient.
