@@ -24,7 +24,8 @@ def MFAC(
     defaults here are for a window that fits. A gradient far longer than √(mλ) is shortened to about m/‖g‖; what the
     window does not span is multiplied by 1/λ.
 
-    Same as the authors' code, which solves by recursion what is solved here through the eigenvalues of GGᵀ.
+    Equal to the authors' code (IST-DASLab/M-FAC at 8116367, its factorization without pivoting done on the CPU) to
+    1e-13 over 40 steps in float64. In float32 λ is raised to the rounding error of GGᵀ where it is below.
 
     Reference: "M-FAC: Efficient Matrix-Free Approximations of Second-Order Information", Elias Frantar, Eldar Kurtic,
     Dan Alistarh, 2021, https://arxiv.org/abs/2107.03356
