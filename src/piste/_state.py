@@ -37,13 +37,19 @@ def slot_shapes(chain: Chain, leaf: Leaf) -> dict[str, tuple[Slot, tuple[int, ..
                 batch = shape[:-2] if sheet else ()
                 own = {"m": (m, 1), "n": (1, n), "": ()}.get(slot.axes)
                 if own is None:
-                    own = tuple({"m": m, "n": n}.get(a) or int(hyper[a]) for a in slot.axes.split())
+                    own = tuple(_length(a, slot, m, n, hyper) for a in slot.axes.split())
                 full = name if len(shapes) == 1 else f"{name}.{i}"
                 found[full] = slot, (() if slot.shared else (*batch, *own)), hyper
     for suffix, (shape, dtype) in leaf.weight.parts(whole).items() if leaf.weight is not None else ():
         if suffix:
             found[RESIDUAL + suffix] = Slot("residual", dtype=dtype), shape, {}
     return found
+
+
+def _length(axis: str, slot: Slot, m: int, n: int, hyper: Mapping[str, Any]) -> int:
+    if axis in ("m", "n"):
+        return m if axis == "m" else n
+    return int(hyper[axis]) if slot.length is None or axis in hyper else slot.length(m, n, hyper)
 
 
 def make_slot(

@@ -197,12 +197,13 @@ def tree_rule(multi: Any, step: Step, meetings: list[Meeting], given: Pass) -> l
     envs = [given.inputs(leaf, lane, step.inputs - {*OF_TREE}) for leaf in leaves]
     sizes, places = [x.numel() for x in us], [leaf.place for leaf in leaves]
 
-    def dot(a: Tensor, b: Tensor) -> Tensor:
-        """Of two vectors, or of all rows of two windows with one another."""
-        if not any(places):
-            return _products(a, b)
-        parts = [_products(x, y) for x, y in zip(a.split(sizes, -1), b.split(sizes, -1), strict=True)]
-        return torch.stack(sharding.totals(parts, places, "sum")).sum(0)
+    def dot(a: Tensor, b: Tensor, apart: bool = False) -> Tensor:
+        """Of two vectors, or of all rows of two windows with one another; ``apart``: what each parameter adds to it."""
+        if not any(places) and not apart:
+            return products(a, b)
+        parts = [products(x, y) for x, y in zip(a.split(sizes, -1), b.split(sizes, -1), strict=True)]
+        each = torch.stack([x.to(us[0].device) for x in sharding.totals(parts, places, "sum")])
+        return each if apart else each.sum(0)
 
     def peak(a: Tensor) -> Tensor:
         """The size of the largest entry."""
@@ -223,21 +224,22 @@ def tree_rule(multi: Any, step: Step, meetings: list[Meeting], given: Pass) -> l
     for name, slot in step.slots.items():
         if slot.axes == "":
             slots[name] = leaves[0].read(name)
-        else:
+        elif "m n" in slot.axes:
             kept = [leaf.read(name) for leaf in leaves]
             rows = [_rows(leaf, x, slot.axes) for leaf, x in zip(leaves, kept, strict=True) if x is not None]
             slots[name] = torch.cat(rows, dim=-1) if rows else None
+        else:
+            slots[name] = torch.stack([leaf.read(name) for leaf in leaves])
     frame = Frame(env, slots)
     u = run(
         (step,), torch.cat([leaf.flat(x) for leaf, x in zip(leaves, us, strict=True)]), frame, lane.numbers
     )
     for name in frame.changed:
-        slot = step.slots[name]
-        pieces = (
-            [frame.slots[name]] * len(leaves) if slot.axes == "" else frame.slots[name].split(sizes, dim=-1)
-        )
+        slot, new = step.slots[name], frame.slots[name]
+        shaped = "m n" in slot.axes
+        pieces = new.split(sizes, dim=-1) if shaped else new if slot.axes else [new] * len(leaves)
         for leaf, piece in zip(leaves, pieces, strict=True):
-            leaf.write(name, piece if slot.axes == "" else _unrows(leaf, piece))
+            leaf.write(name, _unrows(leaf, piece) if shaped else piece)
     split = iter([leaf.unflat(x) for leaf, x in zip(leaves, u.split(sizes), strict=True)])
     return [[next(split) for _ in m.values] for m in meetings]
 
@@ -247,8 +249,9 @@ def _laid(leaf: Leaf, value: Tensor) -> Tensor:
     return leaf.flat(value) if value.dim() == leaf.real(leaf.param).dim() else _rows(leaf, value, "k m n")
 
 
-def _products(a: Tensor, b: Tensor) -> Tensor:
-    return torch.dot(a, b) if a.dim() == b.dim() == 1 else a @ b.mT if b.dim() > 1 else a @ b
+def products(a: Tensor, b: Tensor) -> Tensor:
+    """Of the last axes: of two vectors, a window and a vector, or two windows."""
+    return torch.dot(a, b) if a.dim() == b.dim() == 1 else a @ (b.mT if b.dim() > 1 else b)
 
 
 def _rows(leaf: Leaf, stored: Tensor, axes: str) -> Tensor:

@@ -14,6 +14,7 @@ from .._leaf import Leaf
 from .._program import Frame, Step, build, resolve, run, sum_key, summed
 from .._state import make_slot, slot_shapes
 from .._transform import Chain, Transform, chain
+from .._tree import products
 from ._verdict import Verdict, differs
 
 SHAPE = (6, 4)
@@ -114,7 +115,8 @@ def _trace(part: Part, count: int = 3, scale: float = 1.0, shape: tuple[int, ...
     slots = _slots(part, shape)
     if part.scope == "tree":
         shape = (torch.Size(shape).numel(),)
-        slots = {k: v if v is None or v.dim() == 0 else _tree_shape(v, shape[0]) for k, v in slots.items()}
+        axes = {name: slot.axes for name, slot, _ in part.slots()}
+        slots = {k: None if v is None else _tree_shape(v, axes[k], shape[0]) for k, v in slots.items()}
     first = 0 if part.transform.primes else 1
     result = _Run((), [], [], [], [])
     for t in range(first, first + count):
@@ -132,8 +134,14 @@ def _trace(part: Part, count: int = 3, scale: float = 1.0, shape: tuple[int, ...
     return result
 
 
-def _tree_shape(v: Tensor, n: int) -> Tensor:
-    return v.reshape(*v.shape[: v.dim() - 2], n)
+def _tree_shape(v: Tensor, axes: str, n: int) -> Tensor:
+    """As a rule over a tree of this one parameter sees it."""
+    return v.reshape(*v.shape[: v.dim() - 2], n) if "m n" in axes else v.unsqueeze(0) if axes else v
+
+
+def _dot(a: Tensor, b: Tensor, apart: bool = False) -> Tensor:
+    found = products(a, b)
+    return found.unsqueeze(0) if apart else found
 
 
 # the laws --------------------------------------------------------------------------------------------------------
@@ -256,7 +264,8 @@ def _permuting(part: Part) -> str | None:
     seen = _trace(part)
     order = torch.randperm(SHAPE[0] * SHAPE[1], generator=torch.Generator().manual_seed(3))
     env = {k: v[..., order] if isinstance(v, Tensor) and v.dim() else v for k, v in seen.inputs[-1].items()}
-    slots = {k: v if v is None or not v.dim() else v[..., order] for k, v in seen.before[-1].items()}
+    axes = {name: slot.axes for name, slot, _ in part.slots()}
+    slots = {k: v[..., order] if "m n" in axes[k] and v is not None else v for k, v in seen.before[-1].items()}
     u, _ = _apply(seen.steps, env, slots, seen.numbers)
     return (
         "" if differs(u, seen.out[-1][0][order]) <= TOLERANCE else "the order of the vector's entries matters"

@@ -13,10 +13,12 @@ from .kfac import EKFAC as EKFAC
 from .kfac import KFAC as KFAC
 from .fosi import FOSI as FOSI
 from .fosi import FOSIAdam as FOSIAdam
+from .ggt import GGT as GGT
 from .lamb import LAMB as LAMB
 from .lbfgs import LBFGS as LBFGS
 from .levenberg import LevenbergMarquardt as LevenbergMarquardt
 from .lion import Lion as Lion
+from .mfac import MFAC as MFAC
 from .muon import Muon as Muon
 from .newton import RootNewton as RootNewton
 from .newton import UniversalNewton as UniversalNewton

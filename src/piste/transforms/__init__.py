@@ -75,3 +75,5 @@ from .norms import step_in_box as step_in_box
 from .norms import take_sign as take_sign
 from .variance_reduction import clip_by_tensor_norm as clip_by_tensor_norm
 from .variance_reduction import correct_by_last_gradient as correct_by_last_gradient
+from .windows import scale_by_ggt as scale_by_ggt
+from .windows import scale_by_mfac as scale_by_mfac
