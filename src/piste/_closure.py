@@ -84,7 +84,8 @@ class Closure:
 
     def gauss_newton(self, params: Sequence[Tensor], vectors: Sequence[Tensor | None]) -> list[Tensor | None]:
         """JᵀJ times a vector (None: zero), J the residuals' Jacobian: J v is the slope of Jᵀu in u, along v."""
-        assert self.residual is not None
+        residual = self.residual
+        assert residual is not None
         device = next(self.module.parameters()).device.type
         live = [i for i, p in enumerate(params) if p.requires_grad]
         weights = [params[i] for i in live]
@@ -92,7 +93,7 @@ class Closure:
         with _frozen_norms(self.module) if self.freeze_norms else nullcontext():
             for batch in self.batches:
                 with torch.autocast(device, self.autocast) if self.autocast is not None else nullcontext():
-                    r = self.residual(batch)
+                    r = residual(batch)
                 u = torch.zeros_like(r, requires_grad=True)
                 back = torch.autograd.grad(r, weights, u, create_graph=True, allow_unused=True)
                 along = [

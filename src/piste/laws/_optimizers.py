@@ -64,7 +64,7 @@ def _layers(backwards: bool) -> _Problem:
     frozen.requires_grad_(False)
     params: Any = {"w": used.weight, "b": used.bias, "unused": unused.weight, "frozen": frozen.weight}
     layers = {"used": used, "unused": unused, "frozen": frozen}
-    given = torch.nn.ModuleDict(reversed(layers.items()) if backwards else layers)
+    given = torch.nn.ModuleDict(dict(reversed(layers.items())) if backwards else layers)
     return _Problem(params, given, lambda: ((used(x).tanh() - y) ** 2).mean())
 
 

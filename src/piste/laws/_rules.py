@@ -74,13 +74,14 @@ def _apply(
     return u, frame.slots
 
 
-def _inputs(steps: tuple[Step, ...], t: int, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Independent u, grad, param ...: with u = grad a wrong rule passes."""
+def _inputs(steps: tuple[Step, ...], t: int, shape: tuple[int, ...], scale: float = 1.0) -> dict[str, Any]:
+    """Independent u, grad, param ...: with u = grad a wrong rule passes. ``scale`` multiplies the gradients."""
     generator = torch.Generator().manual_seed(97 * t)
     env: dict[str, Any] = {
         k: torch.randn(shape, generator=generator, dtype=torch.float64)
         for k in ("u", "param", "grad", "hvp", "vector", "noise")
     }
+    env |= {k: scale * env[k] for k in ("u", "grad", "hvp")}
     for name, sides in sensed_shapes(*shape).items() if len(shape) == 2 else ():
         x = torch.randn(sides, generator=generator, dtype=torch.float64)
         env[name] = x @ x.mT if name.endswith("cov") else x.square()
@@ -92,10 +93,6 @@ def _inputs(steps: tuple[Step, ...], t: int, shape: tuple[int, ...]) -> dict[str
             value = rule.fn(*(env[a] for a in rule.asks))
             env[sum_key(step, name)] = {"sum": value.sum, "mean": value.mean, "max": value.amax}[rule.how]()  # type: ignore[index]
     return env
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return a @ (b.mT if b.dim() > 1 else b)
 
 
 def _peak(a: Tensor) -> Tensor:
@@ -122,9 +119,7 @@ def _trace(part: Part, count: int = 3, scale: float = 1.0, shape: tuple[int, ...
     for t in range(first, first + count):
         numbers: list[Any] = []
         steps = build(resolve(Chain((part,)), t, numbers))
-        env = _inputs(steps, t, shape)
-        for k in ("u", "grad", "hvp"):
-            env[k] = env[k] * scale
+        env = _inputs(steps, t, shape, scale)
         result.steps, result.numbers = steps, numbers
         result.inputs.append(env)
         result.before.append(slots)
