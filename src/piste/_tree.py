@@ -17,6 +17,7 @@ from ._noise import normal, stream
 from ._pass import Pass
 from ._plan import Meeting
 from ._program import Frame, Step, run
+from ._slots import Slot
 
 if TYPE_CHECKING:
     from ._optimizer import Optimizer
@@ -114,8 +115,9 @@ def _run_oracle(part: Part, multi: Multipass) -> tuple[Any, list[Tensor | None]]
     if "noise" in t.asks:
         given["noise"] = [_noise(leaf, stream(multi.seed, leaf.name, step)) for leaf in multi.leaves]
     for name, slot in t.slots.items():
-        values = [leaf.read(name) for leaf in multi.leaves]
-        given[name] = values[0] if slot.shared else [_wrapped(leaf, x) for leaf, x in zip(multi.leaves, values)]
+        given[name] = (
+            multi.leaves[0].read(name) if slot.shared else [_kept(leaf, name, slot) for leaf in multi.leaves]
+        )
     hyper = {n: v(step) if callable(v) else v for n, v in part.hyper.items()}
     loss, grads, *new = t.fn(*(given[a] for a in t.asks), **hyper)
     further = [name for name in t.provides if name != "loss"]
@@ -129,9 +131,13 @@ def _run_oracle(part: Part, multi: Multipass) -> tuple[Any, list[Tensor | None]]
     return loss, list(grads)
 
 
-def _wrapped(leaf: Leaf, value: Tensor | None) -> Tensor | None:
-    """An oracle sees whole tensors: of what has the parameter's shape the part that lives here stands for it."""
-    return value if value is None or value.dim() != leaf.param.dim() else sharding.wrap(value, leaf.place)
+def _kept(leaf: Leaf, name: str, slot: Slot) -> Tensor | None:
+    """What an oracle finds in its slot: a whole tensor where the slot has the parameter's shape, and in a copy of the
+    weights, before the first step, the weights. None where the chain is without the oracle."""
+    if slot.kind == "weights" and leaf.state["step"] <= 0 and leaf.has(name):
+        return leaf.given.detach()
+    value = leaf.read(name)
+    return value if value is None or "m n" not in slot.axes else sharding.wrap(value, leaf.place)
 
 
 def _noise(leaf: Leaf, key: int) -> Tensor:

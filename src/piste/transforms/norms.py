@@ -65,7 +65,7 @@ def _over(u: Tensor, mean_sq: Tensor) -> Tensor:
 
 @transform(
     normalizes=True,
-    invariant=("sign", "scale", "transpose"),
+    invariant=("sign", "transpose"),
     sums={"norm_sq": total(lambda u: u.square(), over="tree")},
 )
 def normalize_tree(u: Tensor, norm_sq: Tensor) -> Tensor:
