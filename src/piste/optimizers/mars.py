@@ -86,8 +86,8 @@ def MARSLion(
 
         c as in :class:`MARSAdamW`;   m ← β₁m + (1-β₁)c;   p ← p - η (sign m + λp)
 
-    Without clipping m is Lion's interpolation, from its own average and γ. Every weight moves by η: take a rate 3 to 10
-    times smaller than AdamW's. Equal to the authors' code (AGI-Arena/MARS at 4831e28, "mars-lion") over 40 steps in
+    Without the clipping it is Lion with betas (β₁(1-γ), β₁). Every weight moves by η: take a rate 3 to 10 times smaller
+    than AdamW's. Equal to the authors' code (AGI-Arena/MARS at 4831e28, "mars-lion") over 40 steps in
     float64.
 
     Reference: "MARS: Unleashing the Power of Variance Reduction for Training Large Models", Huizhuo Yuan, Yifeng Liu,

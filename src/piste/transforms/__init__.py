@@ -54,3 +54,8 @@ from .norms import step_in_box as step_in_box
 from .norms import take_sign as take_sign
 from .variance_reduction import clip_by_tensor_norm as clip_by_tensor_norm
 from .variance_reduction import correct_by_last_gradient as correct_by_last_gradient
+from .radial import brake_radial as brake_radial
+from .radial import decay_shrinking_weights as decay_shrinking_weights
+from .radial import ema_nesterov as ema_nesterov
+from .radial import floor_rows as floor_rows
+from .radial import hold_radius as hold_radius
