@@ -71,3 +71,5 @@ from . import steps as steps
 from . import stochastic as stochastic
 from . import tails as tails
 from . import votes as votes
+from . import norms as norms
+from . import recursive as recursive
