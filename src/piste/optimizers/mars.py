@@ -79,9 +79,7 @@ def ExactMARSAdamW(
 
 
 @optimizer
-def MARSLion(
-    lr: float = 1e-4, beta1: float = 0.95, weight_decay: float = 0.0, gamma: float = 0.025
-) -> Chain:
+def MARSLion(lr: float = 1e-4, beta1: float = 0.95, weight_decay: float = 0.0, gamma: float = 0.025) -> Chain:
     """The sign of the average of corrected gradients.
 
         c as in :class:`MARSAdamW`;   m ← β₁m + (1-β₁)c;   p ← p - η (sign m + λp)
@@ -93,9 +91,7 @@ def MARSLion(
     Reference: "MARS: Unleashing the Power of Variance Reduction for Training Large Models", Huizhuo Yuan, Yifeng Liu,
     Shuang Wu, Xun Zhou, Quanquan Gu, 2024, https://arxiv.org/abs/2411.10438
     """
-    return chain(
-        _corrected(gamma, beta1), ema(beta1), take_sign(), decay_weights(weight_decay), descend(lr)
-    )
+    return chain(_corrected(gamma, beta1), ema(beta1), take_sign(), decay_weights(weight_decay), descend(lr))
 
 
 def _rest_of_shampoo() -> dict[str, Any]:
@@ -115,8 +111,9 @@ def MARSShampoo(
         c as in :class:`MARSAdamW`;   m ← β₁m + (1-β₁)c;   p ← p - η (√max(1, m/n) UVᵀ + λp),  m = USVᵀ
 
     For hidden matrices. Equal to the authors' code (AGI-Arena/MARS at 4831e28, "mars-shampoo", its bf16 replaced by
-    float64) to 3e-8 over 40 steps, which is its 1e-8 beside a norm. The rest goes to AdamW with the authors' numbers for
-    vectors; theirs takes embeddings and heads for matrices. :class:`MARSM` is the authors' later form, with AdamW's step length.
+    float64) to 3e-8 over 40 steps, which is its 1e-8 beside a norm. The rest goes to AdamW with the authors' numbers
+    for vectors; theirs takes embeddings and heads for matrices. :class:`MARSM` is the authors' later form, with AdamW's
+    step length.
 
     Reference: "MARS: Unleashing the Power of Variance Reduction for Training Large Models", Huizhuo Yuan, Yifeng Liu,
     Shuang Wu, Xun Zhou, Quanquan Gu, 2024, https://arxiv.org/abs/2411.10438

@@ -128,10 +128,11 @@ def Scion(
     and more. Their ``momentum`` is 1 - μ. The groups of the rest have a ``lr`` and a ``scale`` of their own: to set
     them, ``rest={"head": piste.ScionSign.group(lr=..., scale=...)}``.
 
-    Equal to the authors' code (LIONS-EPFL/scion at f58a393, norm "Spectral", its bf16 replaced by float64) to 7e-16 over
-    40 steps. Differs from it: convolutions are matrices [out, in · window] in the ball √(m/n) of that matrix (there
-    √(out/in) / window, with the window's area); orthogonalization is ``orthogonalize``, whose bf16 is float64 for
-    float64 weights. Theirs is also an initialization, at the boundary of the ball, which is the model's business here.
+    Equal to the authors' code (LIONS-EPFL/scion at f58a393, norm "Spectral", its bf16 replaced by float64) to 7e-16
+    over 40 steps. Differs from it: convolutions are matrices [out, in · window] in the ball √(m/n) of that matrix
+    (there √(out/in) / window, with the window's area); orthogonalization is ``orthogonalize``, whose bf16 is float64
+    for float64 weights. Theirs is also an initialization, at the boundary of the ball, which is the model's business
+    here.
 
     Reference: "Training Deep Learning Models with Norm-Constrained LMOs", Thomas Pethick, Wanyun Xie, Kimon
     Antonakopoulos, Zhenyu Zhu, Antonio Silveti-Falls, Volkan Cevher, 2025, https://arxiv.org/abs/2502.07529

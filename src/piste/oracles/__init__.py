@@ -2,5 +2,5 @@
 
 from .backprop import backprop as backprop
 from .hutchinson import hutchinson as hutchinson
-from .sam import sam as sam
 from .recursive import recursive as recursive
+from .sam import sam as sam

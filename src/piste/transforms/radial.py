@@ -11,7 +11,9 @@ from .._transform import moment, total, transform, weights
 
 
 @transform(sums={"param_sq": total(lambda param: param.square()), "along": total(lambda param, u: param * u)})
-def brake_radial(u: Tensor, param: Tensor, param_sq: Tensor, along: Tensor, *, outward: float = 0.5) -> Tensor:
+def brake_radial(
+    u: Tensor, param: Tensor, param_sq: Tensor, along: Tensor, *, outward: float = 0.5
+) -> Tensor:
     """u with its part along p scaled by ``outward`` where the step, -u, leads away from 0; inwards it is left alone.
 
         c = ⟨u, p⟩/‖p‖²;   u ← u - (1 - s) min(c, 0) p,   s = ``outward``

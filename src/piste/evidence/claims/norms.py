@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,12 +11,7 @@ import torch
 from torch import Tensor
 
 from ..._registry import get
-from ..._transform import chain
-from ...transforms.decay import decay_weights, descend
-from ...transforms.norms import take_sign
-from ...transforms.radial import decay_shrinking_weights, ema_nesterov, hold_radius
 from ..claim import at_least, at_most, between, claim, equal
-from ..methods import of_chain
 from .identities import farthest, noise, walk
 from .matrices import matrix, step_of
 from .papers import OLD_NEW
@@ -25,9 +21,6 @@ KOVALEV = (
     "Understanding Gradient Orthogonalization for Deep Learning via Non-Euclidean Trust-Region Optimization"
 )
 SCION = "Training Deep Learning Models with Norm-Constrained LMOs"
-CAUTIOUS_DECAY = "Cautious Weight Decay"
-LOOKAHEAD = "EMA-Nesterov: Stabilizing Nesterov's Lookahead for Accelerated Deep Learning Optimization"
-BRAKE = "Radial brake: 2990-step result for Track 3"
 
 
 def _given(method: Any) -> Any:
@@ -50,7 +43,7 @@ def _least_decrease(method: Any, start: Tensor, hessian: Tensor, smoothness: flo
 
     points = walk(_given(method), start, slope, 60, lr=1 / smoothness)
     losses = [0.5 * float(w.flatten() @ hessian @ w.flatten()) for w in points]
-    gains = (a - b for a, b in zip(losses, losses[1:], strict=False))
+    gains = (a - b for a, b in itertools.pairwise(losses))
     bounds = (dual(slope(0, w)) ** 2 / (2 * smoothness) for w in points)
     return min(gain / bound for gain, bound in zip(gains, bounds, strict=False))
 
@@ -61,7 +54,13 @@ def _hessian(seed: int, size: int) -> Tensor:
 
 
 @claim(
-    "SignDescent", OLD_NEW, kind="theorem", predicts=at_least(1.0), tolerance=1e-9, wrong=instead("SGD"), seeds=3
+    "SignDescent",
+    OLD_NEW,
+    kind="theorem",
+    predicts=at_least(1.0),
+    tolerance=1e-9,
+    wrong=instead("SGD"),
+    seeds=3,
 )
 def sign_descent_gains_the_square_of_the_gradients_sum(method: Any, seed: int) -> float:
     """Where f is L-smooth in the largest-entry norm, steepest descent in it gains ‖g‖₁²/2L in every step of rate 1/L.
@@ -75,7 +74,13 @@ def sign_descent_gains_the_square_of_the_gradients_sum(method: Any, seed: int) -
 
 
 @claim(
-    "RowDescent", OLD_NEW, kind="theorem", predicts=at_least(1.0), tolerance=1e-9, wrong=instead("SGD"), seeds=3
+    "RowDescent",
+    OLD_NEW,
+    kind="theorem",
+    predicts=at_least(1.0),
+    tolerance=1e-9,
+    wrong=instead("SGD"),
+    seeds=3,
 )
 def row_descent_gains_the_square_of_the_rows_norms(method: Any, seed: int) -> float:
     """With the norm of an embedding, the largest RMS of a row, steepest descent gains (Σ √n ‖gᵢ‖)²/2L a step.
@@ -103,8 +108,8 @@ def a_steepest_step_is_as_long_as_the_gradients_dual_norm(method: Any, seed: int
     """The step of steepest descent has, in its norm, the length of the gradient in the dual norm: for the operator norm
     between RMS norms √(n/m) σ₁(U) = √(m/n) Σ σᵢ(G).
 
-    The ratio of both sides for 12 × 20 matrices: 1 for exact orthogonalization; the singular values of Muon's quintic lie
-    in [0.65, 1.25], and enter twice.
+    The ratio of both sides for 12 × 20 matrices: 1 for exact orthogonalization; the singular values of Muon's quintic
+    lie in [0.65, 1.25], and enter twice.
     """
     m, n = 12, 20
     g = matrix(seed, m, n)
@@ -159,8 +164,8 @@ def the_composite_step_is_the_least_in_its_box(method: Any, seed: int) -> float:
     """Every step leads to the minimiser of ⟨m, x⟩ + R(x) in the trust region, the composite term R as it is (and not
     linearized).
 
-    For R = 0.7 ‖x‖₁, η = 0.3 and the decay 0.5: by how much the best of 2,001 points of every coordinate's interval, and
-    0, is below the step's; the largest over 10 steps on 40 numbers.
+    For R = 0.7 ‖x‖₁, η = 0.3 and the decay 0.5: by how much the best of 2,001 points of every coordinate's interval,
+    and 0, is below the step's; the largest over 10 steps on 40 numbers.
     """
     lr, l1, decay, beta = 0.3, 0.7, 0.5, 0.9
     gradients = noise(seed, 40)
@@ -169,7 +174,7 @@ def the_composite_step_is_the_least_in_its_box(method: Any, seed: int) -> float:
     )
     m, worst = torch.zeros(40, dtype=torch.float64), -math.inf
     grid = torch.linspace(-lr, lr, 2001, dtype=torch.float64).unsqueeze(1)
-    for t, (before, after) in enumerate(zip(points, points[1:], strict=False)):
+    for t, (before, after) in enumerate(itertools.pairwise(points)):
         m = beta * m + (1 - beta) * gradients(t, before)
         centre = (1 - lr * decay) * before
         inside = torch.where(centre.abs() <= lr, 0.0, after).unsqueeze(0)
@@ -189,8 +194,8 @@ def the_composite_step_is_the_least_in_its_box(method: Any, seed: int) -> float:
     seeds=2,
 )
 def momentum_makes_normalized_steps_converge_under_noise(method: Any, seed: int) -> float:
-    """The averaged gradient, normalized, converges for any noise of variance σ²: over K steps the mean of ‖∇f‖ is at most
-    Δ/ηK + Lη/2 + 2(‖∇f(x₀)‖/αK + Lη/α + √α σ), with α = 1 - μ, Δ = f(x₀) - min f.
+    """The averaged gradient, normalized, converges for any noise of variance σ²: over K steps the mean of ‖∇f‖ is at
+    most Δ/ηK + Lη/2 + 2(‖∇f(x₀)‖/αK + Lη/α + √α σ), with α = 1 - μ, Δ = f(x₀) - min f.
 
     The ratio of both sides for f = ½x² from x₀ = -1, σ² = 3: the noise is 1 three times of four, and -3; α = 0.01, η =
     0.002, K = 3,000. Without momentum steps go up as often as not at x = -1, and down above it.
@@ -242,8 +247,8 @@ def scion_in_a_ball_is_a_trust_region_with_decay(method: Any, seed: int) -> floa
 def scions_weights_stay_in_their_ball(method: Any, seed: int) -> float:
     """Constrained, the weights never leave the ball of the radius ρ in which they start, whatever the gradients.
 
-    The largest operator norm √(n/m) σ₁(W) over ρ of 300 steps on one gradient that comes again and again, 6 × 10, η = 0.02,
-    ρ = 3; Muon's quintic overshoots by at most a quarter.
+    The largest operator norm √(n/m) σ₁(W) over ρ of 300 steps on one gradient that comes again and again, 6 × 10, η =
+    0.02, ρ = 3; Muon's quintic overshoots by at most a quarter.
     """
     m, n, radius = 6, 10, 3.0
     g = matrix(seed, m, n)
@@ -261,7 +266,8 @@ def scion_solves_the_constrained_problem_at_frank_wolfes_rate(method: Any, seed:
     """On a convex problem the constrained form is Frank-Wolfe's method: with the rates 2/(k+2) the loss is within
     2LD²/(k+2) of the least in the ball, D the ball's diameter.
 
-    The largest ratio of |f - f*| to the bound over 300 steps for f = ½‖x - c‖² of 20 numbers, c outside the box |x| ≤ 1.
+    The largest ratio of |f - f*| to the bound over 300 steps for f = ½‖x - c‖² of 20 numbers, c outside the box |x| ≤
+    1.
     """
     target = 3 * matrix(seed, 1, 20)[0]
     best = float(0.5 * (target - target.clamp(-1, 1)).square().sum())
@@ -275,85 +281,3 @@ def scion_solves_the_constrained_problem_at_frank_wolfes_rate(method: Any, seed:
         off = abs(float(0.5 * (w.detach() - target).square().sum()) - best)
         worst = max(worst, off * (k + 3) / (2 * 80))
     return worst
-
-
-def _signs(decay: Callable[[float], Any], behind: bool) -> Any:
-    def make(lr: float) -> Any:
-        parts = [take_sign(), descend(lr), decay(lr)] if behind else [take_sign(), decay(lr), descend(lr)]
-        return chain(*parts)
-
-    return of_chain(make)
-
-
-@claim(
-    "decay_shrinking_weights",
-    CAUTIOUS_DECAY,
-    kind="theorem",
-    predicts=at_most(1.0),
-    tolerance=1e-9,
-    wrong=_signs(lambda lr: decay_weights(0.5), behind=False),
-    subject=_signs(lambda lr: decay_shrinking_weights(lr, 0.5), behind=True),
-    seeds=3,
-)
-def cautious_decay_keeps_the_minima_of_the_loss(method: Any, seed: int) -> float:
-    """Decoupled decay moves the fixed points of a rule, into a ball; decay of only those weights that the step shrinks
-    leaves them at the stationary points of the loss.
-
-    How far sign descent with the decay λ = 0.5 ends from the minimizer of ½‖x - c‖² (decoupled, it ends in the ball of
-    radius 2): the largest coordinate's distance after 1,500 steps of η = 0.01 over the largest step that it can take there,
-    η(1 + λ|c|).
-    """
-    target = 4 * matrix(seed, 1, 10)[0]
-    points = walk(method, torch.zeros(10, dtype=torch.float64), lambda t, w: w - target, 1500, lr=0.01)
-    return float(((points[-1] - target).abs() / (0.01 * (1 + 0.5 * target.abs()))).max())
-
-
-@claim(
-    "ema_nesterov",
-    LOOKAHEAD,
-    kind="identity",
-    predicts=equal(0.0),
-    tolerance=1e-12,
-    wrong=of_chain(lambda lr: chain(descend(lr), ema_nesterov(0.9, 0.9))),
-    subject=of_chain(lambda lr: chain(descend(lr), ema_nesterov(0.9, 0.0))),
-    seeds=2,
-)
-def looking_ahead_by_one_step_is_nesterovs_momentum(method: Any, seed: int) -> float:
-    """With the trend of one step only (γ = 0) around gradient descent, EMA-Nesterov is Nesterov's method.
-
-    The largest difference to SGD with Nesterov's momentum 0.9 over 60 steps on a quadratic.
-    """
-    a = _hessian(seed, 8)
-    start = matrix(seed, 1, 8)[0]
-    theirs = get("SGD", "optimizer").target
-    ours = walk(method, start, lambda t, w: a @ w, 60, lr=0.02)
-    return farthest(
-        ours, walk(theirs, start, lambda t, w: a @ w, 60, lr=0.02, momentum=0.9, nesterov=True)
-    )
-
-
-@claim(
-    "hold_radius",
-    BRAKE,
-    kind="theorem",
-    predicts=at_most(0.0),
-    tolerance=1e-12,
-    wrong=of_chain(lambda lr: chain(descend(lr))),
-    subject=of_chain(lambda lr: chain(descend(lr), hold_radius())),
-    seeds=2,
-)
-def steps_across_the_weights_do_not_make_them_longer(method: Any, seed: int) -> float:
-    """Where the loss does not depend on the length of the weights its gradient is tangential, and the steps lengthen them
-    only by their finite size; with the radius held they stay as long as they were.
-
-    |‖w‖/‖w₀‖ - 1| after 100 steps on f(w/‖w‖), f a quadratic.
-    """
-    a, start = _hessian(seed, 10), matrix(seed, 1, 10)[0]
-
-    def slope(_: int, w: Tensor) -> Tensor:
-        unit = w / w.norm()
-        g = a @ unit
-        return (g - (g @ unit) * unit) / w.norm()
-
-    points = walk(method, start, slope, 100, lr=0.3)
-    return abs(float(points[-1].norm() / start.norm()) - 1)

@@ -30,8 +30,8 @@ MARS_M = "MARS-M: When Variance Reduction Meets Matrices"
     seeds=3,
 )
 def lion_is_mars_without_the_clipping(method: Any, seed: int) -> float:
-    """Lion is a case of MARS: while no corrected gradient is longer than 1, MARS-Lion with β and γ is Lion with the betas
-    (β(1-γ), β).
+    """Lion is a case of MARS: while no corrected gradient is longer than 1, MARS-Lion with β and γ is Lion with the
+    betas (β(1-γ), β).
 
     The largest difference over 60 steps on Gaussian gradients of length 0.01, β = 0.95, γ = 0.3.
     """
@@ -85,8 +85,8 @@ def mars_m_needs_no_buffer_of_gradients_without_the_clipping(method: Any, seed: 
     seeds=5,
 )
 def the_recursive_estimate_does_not_lag_behind(method: Any, seed: int) -> float:
-    """With γ = 1 the average of corrected gradients is STORM's estimate: under additive noise of variance σ² its error is
-    σ²(1-β)/(1+β) in the mean however fast the weights move, where an average of gradients lags behind as well.
+    """With γ = 1 the average of corrected gradients is STORM's estimate: under additive noise of variance σ² its error
+    is σ²(1-β)/(1+β) in the mean however fast the weights move, where an average of gradients lags behind as well.
 
     The mean square of m - ∇f over that bound, over steps 100 to 200 and 500 coordinates of a quadratic down which Adam
     walks at a steady pace; β = 0.9. (Of m the error of its start, 0, has decayed by then.)
@@ -131,7 +131,9 @@ def _mean_slope(steps: int, length: float, share: float, seed: int, corrected: b
         slope = curves * x
         total += float(slope.norm())
         g, h = slope + drawn[t], curves * before + drawn[t]
-        m = (1 - share) * (m - h if corrected and t else m * (not corrected)) + (g if corrected else share * g)
+        m = (1 - share) * (m - h if corrected and t else m * (not corrected)) + (
+            g if corrected else share * g
+        )
         before, x = x, x - length * m / m.norm()
     return total / steps
 
@@ -145,13 +147,13 @@ def _mean_slope(steps: int, length: float, share: float, seed: int, corrected: b
     wrong=averaged_steps,
     subject=recursive_steps,
     seeds=4,
-    scale="normalized steps on a quadratic of 10 numbers, condition number 10, Gaussian noise of 0.1; T from 250 to 4,000",
+    scale="normalized steps on a quadratic of 10 numbers, condition 10, Gaussian noise of 0.1; T from 250 to 4,000",
 )
 def variance_reduction_takes_the_rate_from_a_quarter_to_a_third(
     method: Callable[[int, int], float], seed: int
 ) -> float:
-    """With steps of one size the mean of ‖∇f‖ over T steps falls as T^(-1/3) with the recursive estimate, and as T^(-1/4)
-    with momentum.
+    """With steps of one size the mean of ‖∇f‖ over T steps falls as T^(-1/3) with the recursive estimate, and as
+    T^(-1/4) with momentum.
 
     The slope of log ‖∇f‖ over log T between 250 and 4,000, each with the lengths and averages that the theory gives it.
     """
