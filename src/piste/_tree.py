@@ -140,8 +140,9 @@ def _run_oracle(part: Part, multi: Multipass) -> tuple[Any, list[Tensor | None]]
 
 
 def _kept(leaf: Leaf, name: str, slot: Slot) -> Tensor | None:
-    """A slot of an oracle, placed like the parameter; weights are those of the parameter's own first step."""
-    if slot.kind == "weights" and leaf.state["step"] <= 0:
+    """What an oracle finds in its slot: a whole tensor where the slot has the parameter's shape, and in a copy of the
+    weights, before the first step, the weights. None where the chain is without the oracle."""
+    if slot.kind == "weights" and leaf.state["step"] <= 0 and leaf.has(name):
         return leaf.given.detach()
     value = leaf.read(name)
     return value if value is None or slot.axes != "m n" else sharding.wrap(value, leaf.place)

@@ -2,7 +2,8 @@
 
 Source: Bernstein and Newhouse, "Old Optimizer, New Norm: An Anthology" (2024), https://arxiv.org/abs/2409.20325
 
-⟨g, d⟩ is √(rows / columns) times the sum of the singular values where U Vᵀ is exact; here both come from Muon's quintic.
+⟨g, d⟩ is √(rows / columns) times the sum of the singular values where U Vᵀ is exact; here both come from Muon's
+quintic.
 """
 
 from __future__ import annotations

@@ -19,6 +19,11 @@ from .lbfgs import LBFGS as LBFGS
 from .levenberg import LevenbergMarquardt as LevenbergMarquardt
 from .lion import Lion as Lion
 from .mfac import MFAC as MFAC
+from .mars import MARSM as MARSM
+from .mars import ExactMARSAdamW as ExactMARSAdamW
+from .mars import MARSAdamW as MARSAdamW
+from .mars import MARSLion as MARSLion
+from .mars import MARSShampoo as MARSShampoo
 from .muon import Muon as Muon
 from .newton import RootNewton as RootNewton
 from .newton import UniversalNewton as UniversalNewton
@@ -50,6 +55,9 @@ from .scion import ScionColumns as ScionColumns
 from .scion import ScionRMS as ScionRMS
 from .scion import ScionRows as ScionRows
 from .scion import ScionSign as ScionSign
+from .sgd import SGD as SGD
+from .shampoo import Shampoo as Shampoo
+from .soap import SOAP as SOAP
 from .steepest import RowDescent as RowDescent
 from .steepest import SignDescent as SignDescent
 from .steepest import SpectralDescent as SpectralDescent

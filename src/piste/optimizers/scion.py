@@ -54,8 +54,8 @@ def ScionRows(
 
         m ← μm + (1-μ)g;   pᵢ ← (1-η)pᵢ - ηρ √n mᵢ/‖mᵢ‖      row by row of an m × n matrix
 
-    A vector is one row. Times 1/n it is the authors' RowNorm. Equal to the authors' code (LIONS-EPFL/scion at f58a393,
-    norm "ColNorm" with ``transpose``, but for its 1e-8 in the denominator) over 40 steps in float64.
+    A vector is one row. With the radius ρ/n it is the authors' RowNorm. Equal to the authors' code (LIONS-EPFL/scion at
+    f58a393, norm "ColNorm" with ``transpose``) to 1e-7 over 40 steps in float64, which is its 1e-8 in the denominator.
 
     Reference: "Training Deep Learning Models with Norm-Constrained LMOs", Thomas Pethick, Wanyun Xie, Kimon
     Antonakopoulos, Zhenyu Zhu, Antonio Silveti-Falls, Volkan Cevher, 2025, https://arxiv.org/abs/2502.07529
@@ -72,7 +72,8 @@ def ScionColumns(
         m ← μm + (1-μ)g;   pⱼ ← (1-η)pⱼ - ηρ √m mⱼ/‖mⱼ‖      column by column of an m × n matrix
 
     For a table stored [tokens, width], as ``nn.Embedding``'s, take :class:`ScionRows`. Equal to the authors' code
-    (LIONS-EPFL/scion at f58a393, norm "ColNorm", but for its 1e-8 in the denominator) over 40 steps in float64.
+    (LIONS-EPFL/scion at f58a393, norm "ColNorm") to 1e-7 over 40 steps in float64, which is its 1e-8 in the
+    denominator.
 
     Reference: "Training Deep Learning Models with Norm-Constrained LMOs", Thomas Pethick, Wanyun Xie, Kimon
     Antonakopoulos, Zhenyu Zhu, Antonio Silveti-Falls, Volkan Cevher, 2025, https://arxiv.org/abs/2502.07529
@@ -88,8 +89,8 @@ def ScionRMS(
 
         m ← μm + (1-μ)g;   p ← (1-η)p - ηρ m/rms(m)
 
-    Equal to the authors' code (LIONS-EPFL/scion at f58a393, norm "BiasRMS", but for its 1e-8 in the denominator) for
-    vectors over 40 steps in float64; a matrix is one tensor here and column by column there.
+    For vectors equal to the authors' code (LIONS-EPFL/scion at f58a393, norm "BiasRMS") to 9e-8 over 40 steps in
+    float64, which is its 1e-8 in the denominator; a matrix is one tensor here and taken column by column there.
 
     Reference: "Training Deep Learning Models with Norm-Constrained LMOs", Thomas Pethick, Wanyun Xie, Kimon
     Antonakopoulos, Zhenyu Zhu, Antonio Silveti-Falls, Volkan Cevher, 2025, https://arxiv.org/abs/2502.07529
@@ -127,9 +128,11 @@ def Scion(
     and more. Their ``momentum`` is 1 - μ. The groups of the rest have a ``lr`` and a ``scale`` of their own: to set
     them, ``rest={"head": piste.ScionSign.group(lr=..., scale=...)}``.
 
-    Differs from the authors' code: convolutions are matrices [out, in · window] in the ball √(m/n) of that matrix (there
-    √(out/in) / window, with the window's area); orthogonalization is ``orthogonalize``, whose bf16 is float64 for
-    float64 weights. Theirs is also an initialization, at the boundary of the ball, which is the model's business here.
+    Equal to the authors' code (LIONS-EPFL/scion at f58a393, norm "Spectral", its bf16 replaced by float64) to 7e-16
+    over 40 steps. Differs from it: convolutions are matrices [out, in · window] in the ball √(m/n) of that matrix
+    (there √(out/in) / window, with the window's area); orthogonalization is ``orthogonalize``, whose bf16 is float64
+    for float64 weights. Theirs is also an initialization, at the boundary of the ball, which is the model's business
+    here.
 
     Reference: "Training Deep Learning Models with Norm-Constrained LMOs", Thomas Pethick, Wanyun Xie, Kimon
     Antonakopoulos, Zhenyu Zhu, Antonio Silveti-Falls, Volkan Cevher, 2025, https://arxiv.org/abs/2502.07529

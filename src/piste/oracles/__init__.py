@@ -12,3 +12,4 @@ from .newton import symmetric_polynomial as symmetric_polynomial
 from .residuals import levenberg_marquardt as levenberg_marquardt
 from .sam import sam as sam
 from .recursive import recursive as recursive
+from .sam import sam as sam

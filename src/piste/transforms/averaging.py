@@ -21,8 +21,11 @@ def ema_weights(
     decay: float = 0.999,
     start: int = 1,
     every: int = 1,
+    blend: float = 1.0,
 ) -> Any:
     """a ← βa + (1-β)(p + δ) at the steps start, start + every, ...; until the first of them a is p itself.
+
+    The view is p + b(a - p), the average itself for ``blend`` b = 1.
 
     As ``torch.optim.swa_utils.get_ema_multi_avg_fn``: the average begins at the first averaged point, undebiased.
 
@@ -34,9 +37,9 @@ def ema_weights(
 
 
 @ema_weights.view
-def average_ema(average: Tensor) -> Tensor:
-    """The exponential average."""
-    return average
+def average_ema(param: Tensor, average: Tensor, *, blend: float) -> Tensor:
+    """The exponential average, or a point on the way to it."""
+    return param + blend * (average - param)
 
 
 @transform(room="delta", average=weights)

@@ -1,8 +1,9 @@
 """Where a linear model of the loss is least over a ball: linear minimisation oracles, one for every norm.
 
-For a norm ‖·‖ the oracle is lmo(u) = argmin ⟨u, d⟩ over ‖d‖ ≤ 1, and ⟨u, lmo(u)⟩ = -‖u‖_*, the dual norm of u. The rules
-here give -lmo(u), which is what ``descend`` takes away; each has one size, whatever came in. The norms that measure a
-layer by what it does to its inputs have the factors of their papers: a matrix m × n maps n inputs to m outputs.
+For a norm ‖·‖ the oracle is lmo(u) = argmin ⟨u, d⟩ over ‖d‖ ≤ 1, and ⟨u, lmo(u)⟩ = -‖u‖_*, the dual norm of u. The
+rules here give -lmo(u), which is what ``descend`` takes away; each has one size, whatever came in. The norms that
+measure a layer by what it does to its inputs have the factors of their papers: a matrix m × n maps n inputs to m
+outputs.
 
     ball                                            -lmo(u)                     here
     spectral, inputs and outputs by their RMS       √(m/n) UVᵀ, u = USVᵀ        orthogonalize, scale_by_aspect
@@ -65,7 +66,7 @@ def _over(u: Tensor, mean_sq: Tensor) -> Tensor:
 
 @transform(
     normalizes=True,
-    invariant=("sign", "scale", "transpose"),
+    invariant=("sign", "transpose"),
     sums={"norm_sq": total(lambda u: u.square(), over="tree")},
 )
 def normalize_tree(u: Tensor, norm_sq: Tensor) -> Tensor:

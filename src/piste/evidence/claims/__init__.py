@@ -42,6 +42,7 @@ from . import modular as modular
 from . import momentum as momentum
 from . import noise as noise
 from . import nonconvex as nonconvex
+from . import norms as norms
 from . import operators as operators
 from . import orthogonal as orthogonal
 from . import outliers as outliers
@@ -50,8 +51,10 @@ from . import physics as physics
 from . import physics_networks as physics_networks
 from . import protocol as protocol
 from . import races as races
+from . import radial as radial
 from . import rankings as rankings
 from . import recovery as recovery
+from . import recursive as recursive
 from . import refits as refits
 from . import regions as regions
 from . import sampling as sampling
