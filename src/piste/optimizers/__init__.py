@@ -10,6 +10,9 @@ from .lamb import LAMB as LAMB
 from .lbfgs import LBFGS as LBFGS
 from .lion import Lion as Lion
 from .muon import Muon as Muon
+from .muons import MuonClip as MuonClip
+from .muons import NorMuon as NorMuon
+from .muons import TurboMuon as TurboMuon
 from .rmsprop import RMSProp as RMSProp
 from .sam import SAM as SAM
 from .sam import SAMAdamW as SAMAdamW
