@@ -36,9 +36,10 @@ def TurboMuon(
     Reference: "Turbo-Muon: Accelerating Orthogonality-Based Optimization with Pre-Conditioning", Thibaut Boissin,
     Thomas Massena, Franck Mamalet, Mathieu Serrurier, 2025, https://arxiv.org/abs/2512.04632
 
-    Deviations from the authors' code (thib-s/flash-newton-schulz, turbo_muon_torch.py): the sums that scale the rows
-    are bounded below by 1e-14 in place of 1e-6, so that small gradients are rescaled like large ones; a convolution's
-    length is that of its flattened matrix.
+    Equal to the authors' code (turbo_muon_torch.py, in the fork jy-user-coder/flash-newton-schulz at 10b6c36) to 2e-15
+    over 40 steps in float64 on square matrices, with its iteration in float64, too. Deviations: the sums that scale the
+    rows are bounded below by 1e-14 in place of 1e-6, so that small gradients are rescaled like large ones; a
+    convolution's length is that of its flattened matrix.
     """
     return chain(
         ema(momentum, nesterov),
@@ -70,8 +71,9 @@ def NorMuon(
     Reference: "NorMuon: Making Muon more efficient and scalable", Zichong Li, Liming Liu, Chen Liang, Weizhu Chen,
     Tuo Zhao, 2025, https://arxiv.org/abs/2510.05491
 
-    Deviations from the authors' code: a convolution's rows are those of its flattened matrix, where theirs are the
-    rows of each kernel. The paper scales the step to a root mean square of 0.2, the code as here.
+    Equal to the authors' code (zichongli5/NorMuon at d45c9a4) to 2e-15 over 40 steps in float64 on square matrices, with
+    its iteration in float64, too. Deviation: a convolution's rows are those of its flattened matrix, where theirs are
+    the rows of each kernel. The paper scales the step to a root mean square of 0.2, the code as here.
     """
     return chain(
         ema(momentum, nesterov),
