@@ -71,9 +71,9 @@ def NorMuon(
     Reference: "NorMuon: Making Muon more efficient and scalable", Zichong Li, Liming Liu, Chen Liang, Weizhu Chen,
     Tuo Zhao, 2025, https://arxiv.org/abs/2510.05491
 
-    Equal to the authors' code (zichongli5/NorMuon at d45c9a4) to 2e-15 over 40 steps in float64 on square matrices, with
-    its iteration in float64, too. Deviation: a convolution's rows are those of its flattened matrix, where theirs are
-    the rows of each kernel. The paper scales the step to a root mean square of 0.2, the code as here.
+    Equal to the authors' code (zichongli5/NorMuon at d45c9a4) to 2e-15 over 40 steps in float64 on square matrices,
+    with its iteration in float64, too. Deviation: a convolution's rows are those of its flattened matrix, where theirs
+    are the rows of each kernel. The paper scales the step to a root mean square of 0.2, the code as here.
     """
     return chain(
         ema(momentum, nesterov),
