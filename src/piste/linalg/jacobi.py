@@ -1,7 +1,7 @@
 """Eigenvectors and orthonormal columns from work on pairs of columns alone, the pairs drawn at random.
 
-A round draws a random perfect matching of the n columns, whatever the matrix, and treats its ⌊n / 2⌋ pairs at once; n - 1
-rounds (n of an odd n) are a *sweep*, as many pairs as there are. Of the pair (i, j),
+A round draws a random perfect matching of the n columns, whatever the matrix, and treats its ⌊n / 2⌋ pairs at once;
+n - 1 rounds (n of an odd n) are a *sweep*, as many pairs as there are. Of the pair (i, j),
 
     Jacobi          the rotation that makes A_ij zero:    t² + 2τt - 1 = 0,  τ = (A_jj - A_ii) / 2A_ij,  |t| ≤ 1
     Gram-Schmidt    q_j ← q_j - q_i (q_iᵀ q_j), and both to length 1

@@ -133,10 +133,10 @@ def newton_schulz_rescaled(
     `U` are orthogonal to one another, but in general another matrix, a far one where their lengths are very different.
 
     Accuracy of four steps of `TURBO`, in float32 as in bf16: singular values end in [0, 1.15]; of Gaussian m × 1.5 m
-    matrices in [0.95, 1.04], of condition 100 (256 rows) above 0.65. `‖XXᵀ - I‖ / √m` is at most 1.02 times that of five
-    steps of `newton_schulz` with `KELLER`: 0.12 for 0.35 on square Gaussian ones, 0.16 for 0.33 at condition 100, and
-    0.75 for 0.75 at 1e5, where neither lifts the smallest. The polar factor of Gaussian matrices is met to 0.10 for
-    their 0.20. A zero matrix stays zero.
+    matrices in [0.95, 1.04], of condition 100 (256 rows) above 0.65. `‖XXᵀ - I‖ / √m` is at most 1.02 times that of
+    five steps of `newton_schulz` with `KELLER`: 0.12 for 0.35 on square Gaussian ones, 0.16 for 0.33 at condition 100,
+    and 0.75 for 0.75 at 1e5, where neither lifts the smallest. The polar factor of Gaussian matrices is met to 0.10
+    for their 0.20. A zero matrix stays zero.
     """
     x = u.to(dtype or _dtype(u))
     gram = _gram(x)

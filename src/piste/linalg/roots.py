@@ -14,13 +14,13 @@ which keeps `X^(-p) M = A` and drives `M` to the identity, so that `X` tends to 
 
 `Y` tends to `(A / b)^(1/2)` and `Z` to its inverse; a fourth root takes the root of the root. The singular values of
 `Z Y` move as those of a matrix under `newton_schulz`, so that its quintics serve in place of the cubic.
-`inverse_root_chebyshev` is a polynomial of the matrix: the Chebyshev interpolant of `(x + eps)^(-1/p)` on [0, b], summed
-by Clenshaw's recurrence. All but the first are made of products alone.
+`inverse_root_chebyshev` is a polynomial of the matrix: the Chebyshev interpolant of `(x + eps)^(-1/p)` on [0, b],
+summed by Clenshaw's recurrence. All but the first are made of products alone.
 
 Sources: Iannazzo, "On the Newton method for the matrix p-th root" (2006), https://doi.org/10.1137/050624790;
 used for Shampoo in Anil, Gupta, Koren, Regan and Singer, "Scalable Second Order Optimization for Deep
 Learning" (2020), https://arxiv.org/abs/2002.09018; Higham, "Functions of Matrices" (2008), chapter 6, for Denman and
-Beavers' iteration and the product form, which is the stable one; Modoranu et al., "DASH: Faster Shampoo via Batched Block
+Beavers' iteration and its coupled form without inverses; Modoranu et al., "DASH: Faster Shampoo via Batched Block
 Preconditioning and Efficient Inverse-Root Solvers" (2026), https://arxiv.org/abs/2602.02016, for both in Shampoo.
 """
 
@@ -75,9 +75,9 @@ def inverse_root_denman_beavers(
     """`(a + eps I)^(-1/p)` for `p` a power of two, by `steps` iterations of Denman and Beavers for each square root, in
     at least float32.
 
-    Small eigenvalues of `Z Y` grow by 9/4 a step before the quadratic phase: 25 steps serve condition numbers up to 1e6,
-    and with `POLAR_EXPRESS` for coefficients eleven, which lose less, too. The relative error is at most about `5 / p`
-    times rounding error times condition number, as that of `inverse_root`.
+    Small eigenvalues of `Z Y` grow by 9/4 a step before the quadratic phase: 25 steps serve condition numbers up to
+    1e6, and with `POLAR_EXPRESS` for coefficients eleven, which lose less, too. The relative error is at most about
+    `5 / p` times rounding error times condition number, as that of `inverse_root`.
     """
     if p < 2 or p != int(p) or int(p) & (int(p) - 1):
         raise ValueError(
@@ -94,8 +94,8 @@ def inverse_root_chebyshev(a: Tensor, p: float, eps: float, degree: int = 60) ->
     """`(a + eps I)^(-1/p)` by a polynomial of that degree, in at least float32; `degree - 1` products.
 
     The relative error is largest at the smallest eigenvalues: at most `2 exp(-2 degree √(eps / b))` for p ≥ 2, with
-    `b = norm_bound(a)`, and `2 degree + 5 b / p eps` units of rounding. A degree of 60 is good to 1e-5 for eps = 1e-2 b, to 4 % for
-    1e-3 b (1 % was seen), and for 1e-5 b to nothing.
+    `b = norm_bound(a)`, and `2 degree + 5 b / p eps` units of rounding. A degree of 60 is good to 1e-5 for
+    eps = 1e-2 b, to 4 % for 1e-3 b (1 % was seen), and for 1e-5 b to nothing.
     """
     if degree < 2:
         raise ValueError(f"inverse_root_chebyshev needs degree >= 2 and got {degree}")

@@ -35,6 +35,9 @@ from .psgd import PSGDKron as PSGDKron
 from .psgd_lra import PSGDLRA as PSGDLRA
 from .psgd_newton import PSGDKronNewton as PSGDKronNewton
 from .psgd_newton import PSGDLRANewton as PSGDLRANewton
+from .muons import MuonClip as MuonClip
+from .muons import NorMuon as NorMuon
+from .muons import TurboMuon as TurboMuon
 from .rmsprop import RMSProp as RMSProp
 from .sam import SAM as SAM
 from .sam import SAMAdamW as SAMAdamW

@@ -12,6 +12,7 @@ from .adaptive import scale_by_centered_rms as scale_by_centered_rms
 from .adaptive import scale_by_debiased_rms as scale_by_debiased_rms
 from .adaptive import scale_by_raw_adam as scale_by_raw_adam
 from .adaptive import scale_by_rms as scale_by_rms
+from .attention import qk_clip as qk_clip
 from .averaging import ema_weights as ema_weights
 from .averaging import lookahead as lookahead
 from .averaging import schedule_free as schedule_free
@@ -61,8 +62,11 @@ from .quasinewton import scale_by_lbfgs as scale_by_lbfgs
 from .shampoo import scale_by_shampoo as scale_by_shampoo
 from .sign import scale_by_lion as scale_by_lion
 from .spectral import match_rms as match_rms
+from .spectral import normalize_neurons as normalize_neurons
 from .spectral import orthogonalize as orthogonalize
 from .spectral import orthogonalize_by_polar_express as orthogonalize_by_polar_express
+from .spectral import orthogonalize_rescaled as orthogonalize_rescaled
+from .spectral import rms_to_rms as rms_to_rms
 from .spectral import spectral_scale as spectral_scale
 from .norms import divide_by_width as divide_by_width
 from .norms import normalize_columns as normalize_columns
@@ -93,3 +97,4 @@ from .variance_reduction import clip_by_tensor_norm as clip_by_tensor_norm
 from .variance_reduction import correct_by_last_gradient as correct_by_last_gradient
 from .windows import scale_by_ggt as scale_by_ggt
 from .windows import scale_by_mfac as scale_by_mfac
+from .spectral import translate_lr as translate_lr

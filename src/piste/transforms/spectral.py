@@ -1,11 +1,16 @@
-"""Steps in the spectral norm: every singular value of the update set to one."""
+"""Steps in the spectral norm: every singular value of the update set to one, and how long such a step is."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
 from torch import Tensor
 
-from .._transform import transform
-from ..linalg.polar import POLAR_EXPRESS, newton_schulz
+from .._transform import square, transform
+from ..linalg.polar import POLAR_EXPRESS, newton_schulz, newton_schulz_rescaled
 
 
 @transform(scope="tensor", normalizes=True, invariant=("sign", "scale", "transpose"), precision=0.1)
@@ -35,6 +40,37 @@ def orthogonalize_by_polar_express(u: Tensor, *, steps: int = 5) -> Tensor:
     return newton_schulz(u, steps, POLAR_EXPRESS)
 
 
+@transform(scope="tensor", normalizes=True, invariant=("sign", "scale"), precision=0.1)
+def orthogonalize_rescaled(u: Tensor, *, steps: int = 4) -> Tensor:
+    """u ← UVᵀ of diag(s) u = USVᵀ with s_i = (Σ_j |uuᵀ|_ij)^(-1/2) (of a tall u on the other side): as
+    ``orthogonalize``, but one step fewer for the same orthogonality; dtypes as there.
+
+    Its singular values end in about [0.8, 1.15] (see ``linalg.newton_schulz_rescaled`` for the accuracy).
+
+    Reference: "Turbo-Muon: Accelerating Orthogonality-Based Optimization with Pre-Conditioning", Thibaut Boissin,
+    Thomas Massena, Franck Mamalet, Mathieu Serrurier, 2025, https://arxiv.org/abs/2512.04632
+    """
+    return newton_schulz_rescaled(u, steps)
+
+
+@transform(scope="tensor", second_momentum_buffer=square("m"), invariant=("sign",))
+def normalize_neurons(
+    u: Tensor, second_momentum_buffer: Tensor, *, beta2: float = 0.95, eps: float = 1e-10
+) -> Any:
+    """Rows (neurons) divided by the root of a running mean of their squares, the matrix kept at its size.
+
+        v ← β₂v + (1-β₂) mean_j u_ij²;   û = u / (√v + ε);   u ← û ‖u‖ / (‖û‖ + ε)
+
+    Reference: "NorMuon: Making Muon more efficient and scalable", Zichong Li, Liming Liu, Chen Liang, Weizhu Chen,
+    Tuo Zhao, 2025, https://arxiv.org/abs/2510.05491
+    """
+    v = second_momentum_buffer.lerp(u.square().mean(-1, keepdim=True), 1 - beta2)
+    scaled = u / (v.sqrt() + eps)
+    size = torch.linalg.vector_norm
+    keep = size(u, dim=(-2, -1), keepdim=True) / (size(scaled, dim=(-2, -1), keepdim=True) + eps)
+    return scaled * keep, v
+
+
 @transform(scope="tensor")
 def spectral_scale(u: Tensor) -> Tensor:
     """u √max(1, m/n): the factor of Muon's authors for an m × n matrix (tall matrices get longer steps).
@@ -42,8 +78,18 @@ def spectral_scale(u: Tensor) -> Tensor:
     Reference: "Muon: An optimizer for hidden layers in neural networks", Keller Jordan et al., 2024,
     https://kellerjordan.github.io/posts/muon/
     """
-    m, n = u.shape[-2:]
-    return u if m <= n else u * (m / n) ** 0.5
+    return u * SCALES["spectral_scale"](*u.shape[-2:])
+
+
+@transform(scope="tensor")
+def rms_to_rms(u: Tensor) -> Tensor:
+    """u √(m/n): an orthogonal u of m outputs and n inputs moves the outputs by at most η in root mean square, for
+    inputs of root mean square 1, so that one rate serves all widths.
+
+    Reference: "Old Optimizer, New Norm: An Anthology", Jeremy Bernstein, Laker Newhouse, 2024,
+    https://arxiv.org/abs/2409.20325
+    """
+    return u * SCALES["rms_to_rms"](*u.shape[-2:])
 
 
 @transform(scope="tensor")
@@ -52,5 +98,33 @@ def match_rms(u: Tensor, *, rms: float = 0.2) -> Tensor:
 
     Reference: "Muon is Scalable for LLM Training", Jingyuan Liu et al., 2025, https://arxiv.org/abs/2502.16982
     """
-    m, n = u.shape[-2:]
-    return u * (rms * max(m, n) ** 0.5)
+    return u * (rms / 0.2 * SCALES["match_rms"](*u.shape[-2:]))
+
+
+SCALES: dict[str, Callable[[int, int], float]] = {
+    "none": lambda m, n: 1.0,
+    "spectral_scale": lambda m, n: max(1.0, m / n) ** 0.5,
+    "match_rms": lambda m, n: 0.2 * max(m, n) ** 0.5,
+    "rms_to_rms": lambda m, n: (m / n) ** 0.5,
+}
+"""The conventions for the length of an orthogonal m × n step, by the name of their transform."""
+
+
+def translate_lr(lr: float, shape: Sequence[int], *, from_: str, to: str) -> float:
+    """The rate that takes under one convention the steps that ``lr`` takes under another, for a weight of that shape.
+
+        η_to = η_from · s_from(m, n) / s_to(m, n)
+
+    with s = 1 ("none"), √max(1, m/n) ("spectral_scale", Keller Jordan's), 0.2 √max(m, n) ("match_rms", Moonshot's) or
+    √(m/n) ("rms_to_rms", Bernstein's). A decoupled decay is multiplied by the rate: take λ_to = λ_from η_from / η_to to
+    keep it. Square matrices of one width share one factor; of several shapes no single rate of one convention is
+    another's, which is what the conventions are about. Of more than two axes the first are the rows. Errors: ValueError
+    for an unknown convention or a shape that is no matrix.
+    """
+    for name in (from_, to):
+        if name not in SCALES:
+            raise ValueError(f"unknown scale {name!r}: there are {', '.join(SCALES)}")
+    if len(shape) < 2:
+        raise ValueError(f"a scale is of matrices, and {tuple(shape)} is none")
+    m, n = shape[0], math.prod(shape[1:])
+    return lr * SCALES[from_](m, n) / SCALES[to](m, n)

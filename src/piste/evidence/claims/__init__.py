@@ -49,6 +49,7 @@ from . import outliers as outliers
 from . import particles as particles
 from . import physics as physics
 from . import physics_networks as physics_networks
+from . import polar as polar
 from . import protocol as protocol
 from . import races as races
 from . import radial as radial
