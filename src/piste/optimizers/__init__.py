@@ -6,6 +6,9 @@ from .adam import AdaMax as AdaMax
 from .adam import AdamW as AdamW
 from .adam import AMSGrad as AMSGrad
 from .armijo import ArmijoSGD as ArmijoSGD
+from .efcp import LowRankMFAC as LowRankMFAC
+from .efcp import SparseGGT as SparseGGT
+from .efcp import SparseMFAC as SparseMFAC
 from .ggt import GGT as GGT
 from .lamb import LAMB as LAMB
 from .lbfgs import LBFGS as LBFGS

@@ -22,6 +22,9 @@ from .clipping import clip_by_unit_norm as clip_by_unit_norm
 from .clipping import clip_by_value as clip_by_value
 from .composites import cautious as cautious
 from .composites import graft as graft
+from .compressed import scale_by_low_rank_mfac as scale_by_low_rank_mfac
+from .compressed import scale_by_sparse_ggt as scale_by_sparse_ggt
+from .compressed import scale_by_sparse_mfac as scale_by_sparse_mfac
 from .decay import decay_new_weights as decay_new_weights
 from .decay import decay_weights as decay_weights
 from .decay import descend as descend
