@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import piste
+from piste._evaluate import Evaluate
 from piste.oracles.sam import sam
 from piste.searches import armijo
 from piste.transforms.decay import descend
@@ -277,3 +278,64 @@ def test_every_optimizer_that_needs_a_closure_takes_this_one():
             before = weights(model)
             opt.step(piste.closure(model.loss, words(0).split(3), model))
             assert not torch.equal(before["outer.weight"], model.outer.weight), entry.name
+
+
+# labels drawn from the model -------------------------------------------------------------------------------------
+
+
+def drawing(seen=None):
+    """A model, a batch, and its closure with drawn labels, which are noted in ``seen``."""
+    model, x = normed(), torch.randn(16, 4, generator=torch.Generator().manual_seed(3)).double()
+
+    def drawn(b):
+        logits = model(b)
+        labels = torch.distributions.Categorical(logits=logits.detach()).sample()
+        if seen is not None:
+            seen.append(labels)
+        return nn.functional.cross_entropy(logits, labels)
+
+    def true(b):
+        return nn.functional.cross_entropy(model(b), torch.zeros(len(b), dtype=torch.long))
+
+    return model, x, true, drawn
+
+
+def evaluator(model, closure):
+    return Evaluate(list(model.parameters()), closure)
+
+
+def test_drawn_labels_are_the_same_within_a_step_and_others_in_the_next():
+    seen = []
+    model, x, true, drawn = drawing(seen)
+    torch.manual_seed(0)
+    for _ in range(2):  # the loss itself uses no random numbers
+        evaluate = evaluator(model, piste.closure(true, [x], model, sampled=drawn))
+        evaluate()
+        first, again = evaluate.sampled(), evaluate.sampled()
+        assert_same(first, again)
+        evaluate.finish()
+    assert torch.equal(seen[0], seen[1]) and not torch.equal(seen[0], seen[2])
+
+
+def test_sampled_gives_the_mean_over_micro_batches_and_leaves_gradients_as_found():
+    model, x, true, drawn = drawing()
+    model.eval()
+    for p in model.parameters():
+        p.grad = torch.full_like(p, 7.0)
+    evaluate = evaluator(model, piste.closure(true, [x[:12], x[12:]], model, sizes=[12, 4], sampled=drawn))
+    torch.manual_seed(5)
+    loss, grads = evaluate.sampled()
+    torch.manual_seed(5)
+    want = (12 * drawn(x[:12]) + 4 * drawn(x[12:])) / 16
+    slopes = torch.autograd.grad(want, list(model.parameters()))
+    assert torch.allclose(loss, want.detach(), atol=1e-14)
+    assert all(torch.allclose(a, b, atol=1e-14) for a, b in zip(grads, slopes, strict=True))
+    assert all(bool((p.grad == 7).all()) for p in model.parameters())
+
+
+@pytest.mark.parametrize("kind", ["plain", "piste"])
+def test_drawing_labels_without_being_told_how_is_refused(kind):
+    model, x, true, _ = drawing()
+    closure = piste.closure(true, [x], model) if kind == "piste" else lambda: true(x)
+    with pytest.raises(TypeError, match="sampled=lambda batch"):
+        evaluator(model, closure).sampled()

@@ -39,7 +39,7 @@ def train(model, opt, start, stop):
 
 
 def by_gradients(name):
-    return not any(c.needs_closure for c in make(name, net(torch.float32)).chains())
+    return not any(c.needs_closure or c.senses for c in make(name, net(torch.float32)).chains())
 
 
 BY_GRADIENTS = [name for name in OPTIMIZERS if by_gradients(name)]

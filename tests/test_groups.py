@@ -102,3 +102,55 @@ def test_rest_takes_late_parameters_with_the_user_s_numbers():
     opt = piste.Muon(tiny(), rest=piste.AdamW.group(lr=7e-4, betas=(0.8, 0.9)))
     opt.add_param_group({"params": [nn.Parameter(torch.ones(3))]})
     assert opt.param_groups[-1]["lr"] == 7e-4 and opt.param_groups[-1]["betas"] == (0.8, 0.9)
+
+
+def test_a_group_for_each_role_of_the_rest():
+    """What is not named keeps the optimizer's own group; the table says where everything went."""
+    model = tiny()
+    opt = piste.Muon(model, rest={"embedding": piste.SGD.group(lr=0.3), "head": piste.Lion.group(lr=2e-3)})
+    rows = {r["parameter"]: (r["role"], r["optimizer"], r["lr"]) for r in piste.explain(opt).rows}
+    assert rows["table.weight"] == ("embedding", "SGD", 0.3)
+    assert rows["head.weight"] == ("head", "Lion", 2e-3)
+    assert rows["inner.weight"] == ("hidden", "Muon", 0.02)
+    assert rows["norm.weight"] == ("norm", "AdamW", 3e-4) and rows["head.bias"][1] == "AdamW"
+    before = weights(model)
+    train(model, opt, 1)
+    moved = (model.table.weight - before["table.weight"]).abs()
+    torch.testing.assert_close(moved, 0.3 * model.table.weight.grad.abs())
+    torch.testing.assert_close(
+        (model.head.weight - before["head.weight"]).abs(), torch.full((11, 8), 2e-3), rtol=1e-3, atol=1e-8
+    )
+
+
+def test_a_group_for_every_other_role_and_one_for_all():
+    others = {"*": piste.SGD.group(lr=0.5), "embedding": piste.AdamW.group(lr=0.1)}
+    for rest, table in ((others, ("AdamW", 0.1)), (others["*"], ("SGD", 0.5))):
+        opt = piste.Muon(tiny(), rest=rest)
+        rows = {r["parameter"]: (r["optimizer"], r["lr"]) for r in piste.explain(opt).rows}
+        assert rows["table.weight"] == table and rows["head.weight"] == ("SGD", 0.5)
+
+
+def test_late_parameters_go_by_role_too():
+    opt = piste.Muon(tiny(), rest={"embedding": piste.SGD.group(lr=0.3)})
+    table = ("late", nn.Parameter(torch.ones(5, 4)))
+    opt.add_param_group({"params": [table], "role": "embedding", "lr": 9.0, "momentum": 0.5})
+    group = opt.param_groups[-1]
+    assert (group["optimizer"], group["lr"], group["momentum"]) == ("SGD", 0.3, 0.5)
+    opt.add_param_group({"params": [("gain", nn.Parameter(torch.ones(5)))]})
+    assert opt.param_groups[-1]["optimizer"] == "AdamW"
+
+
+def test_a_matrix_optimizer_may_have_a_rest_by_role():
+    """Its checkpoint, loaded into one that was made alike, goes on alike."""
+    by_role = {"embedding": piste.Lion.group(lr=1e-3), "*": piste.AdamW.group(lr=1e-2)}
+    opts = []
+    for _ in range(2):
+        model = tiny()
+        opts.append((model, piste.Muon(model, rest=by_role)))
+    (model, opt), (twin, again) = opts
+    train(model, opt, 3)
+    twin.load_state_dict(model.state_dict())
+    again.load_state_dict(opt.state_dict())
+    train(model, opt, 2, start=3), train(twin, again, 2, start=3)
+    assert_same(weights(model), weights(twin))
+    assert opt.forecast_bytes() == opt.state_bytes()

@@ -14,7 +14,7 @@ def stands_alone(name):
     """Whether no parameter looks at another, from the declarations alone."""
     chains = make(name, tiny()).chains()
     shared = any(slot.shared for c in chains for _, slot, _ in c.slots())
-    return not shared and not any(c.whole_tree or c.needs_closure for c in chains)
+    return not shared and not any(c.whole_tree or c.needs_closure or c.senses for c in chains)
 
 
 ALONE = [name for name in OPTIMIZERS if stands_alone(name)]

@@ -19,7 +19,9 @@ ONLY = os.environ.get(
 OPTIMIZERS = [
     e.name
     for e in piste.registry("optimizer")
-    if e.target.__module__.startswith("piste.") and (not ONLY or e.name in ONLY)
+    if e.target.__module__.startswith("piste.")
+    and (not ONLY or e.name in ONLY)
+    and set(e.needs) <= {"closure"}
 ]
 every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
 

@@ -18,6 +18,8 @@ from ._registry import registry as registry
 from ._release import Release as Release
 from ._release import release_gradients as release_gradients
 from ._routing import RoutingWarning as RoutingWarning
+from ._signals import report as report
+from ._signals import signal as signal
 from ._torch_state import from_torch as from_torch
 from ._torch_state import to_torch as to_torch
 from ._transform import Chain as Chain
@@ -33,6 +35,7 @@ from ._transform import probe as probe
 from ._transform import ring as ring
 from ._transform import scalar as scalar
 from ._transform import search as search
+from ._transform import sense as sense
 from ._transform import square as square
 from ._transform import total as total
 from ._transform import transform as transform

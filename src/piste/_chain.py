@@ -1,6 +1,6 @@
 """Chains: transforms with their hyperparameters, in the order of the rooms of a step.
 
-    [oracle]  direction ...  (descend | search)  delta ...  [point]
+    [sense]  [oracle]  direction ...  (descend | search)  delta ...  [point]
 
 A chain is checked when it is made: order, slots that share a name, inputs nobody provides.
 """
@@ -17,9 +17,17 @@ if TYPE_CHECKING:
     from ._transform import Transform
 
 SCOPES = ("element", "tensor", "tree")
-ROOMS = ("oracle", "direction", "length", "delta", "point")
-INPUTS = ("param", "grad", "step", "loss", "hvp", "vector", "noise", "dot")
-PROVIDED = ("param", "grad", "step", "noise", "dot")  # what a step has without an oracle or a closure
+ROOMS = ("sense", "oracle", "direction", "length", "delta", "point")
+# of the rows and columns of a matrix, from the layer that owns it
+SENSED = ("row_cov", "col_cov", "row_sq", "col_sq")
+OF_TREE = ("dot", "peak")  # functions that a rule over the tree is handed
+INPUTS = ("param", "grad", "step", "loss", "hvp", "vector", "secant", "subspace", "noise", *OF_TREE, *SENSED)
+PROVIDED = ("param", "grad", "step", "noise", *OF_TREE)  # what a step has without an oracle or a closure
+
+
+def sensed_shapes(m: int, n: int) -> dict[str, tuple[int, int]]:
+    """Of what is sensed, for an m × n matrix."""
+    return dict(zip(SENSED, ((m, m), (n, n), (m, 1), (1, n)), strict=True))
 
 
 def sees_sheet(scope: str, slots: Iterable[Slot], sums: Iterable[Sum]) -> bool:
@@ -107,6 +115,11 @@ class Chain:
         return any(p.transform.room in ("oracle", "search") for p in self.parts)
 
     @property
+    def senses(self) -> bool:
+        """Whether it watches the layers that own its parameters."""
+        return bool(self.room("sense"))
+
+    @property
     def whole_tree(self) -> bool:
         """Whether some part looks at all parameters at once."""
         return any(
@@ -154,7 +167,7 @@ def _check_chain(c: Chain) -> None:
         name, room = part.transform.name, part.transform.room
         here = ROOMS.index("length" if room == "search" else room)
         if here < at:
-            raise ValueError(f"{name} ({room}) is misplaced after {before}: the order is oracle, direction, "
+            raise ValueError(f"{name} ({room}) is misplaced after {before}: the order is sense, oracle, direction, "
                              "descend or search, delta, point")  # fmt: skip
         at, before = here, name
         for held in part.inner:
@@ -165,7 +178,7 @@ def _check_chain(c: Chain) -> None:
                 raise ValueError(
                     f"{name} holds {held}, of which a part looks at the whole tree: put it in front"
                 )
-    for room in ("oracle", "length", "point"):
+    for room in ("sense", "oracle", "length", "point"):
         same = [
             p.transform.name
             for p in c.parts
@@ -184,8 +197,9 @@ def _check_chain(c: Chain) -> None:
     for part in c.everything():
         for name in part.transform.asks:
             if name in INPUTS and name not in provided and name != "loss":
-                raise ValueError(f"{part.transform.name} needs {name!r}, which no oracle of the chain provides: "
-                                 f"put an oracle that does in front")  # fmt: skip
+                what = "sense" if name in SENSED else "oracle"
+                raise ValueError(f"{part.transform.name} needs {name!r}, which no {what} of the chain provides: "
+                                 f"put an {what} that does in front".replace("an s", "a s"))  # fmt: skip
 
 
 def _check_clips(c: Chain) -> None:

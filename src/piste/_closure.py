@@ -15,28 +15,43 @@ class Closure:
     """What :func:`closure` makes: call it for the loss; the gradients are then in ``p.grad``.
 
     ``found_inf``: whether a scaled gradient overflowed. ``guarded``: a scaler is at work, so the optimizer leaves out
-    a step whose gradients are not finite, as ``GradScaler.step`` would.
+    a step whose gradients are not finite, as ``GradScaler.step`` would. ``scale``: what the last
+    loss was multiplied by.
     """
 
     def __init__(
         self, forward: Callable[[Any], Tensor], batches: Sequence[Any], shares: Sequence[float], module: nn.Module,
         scaler: Any, autocast: torch.dtype | None, freeze_norms: bool,
+        drawn: Callable[[Any], Tensor] | None = None, residual: Callable[[Any], Tensor] | None = None,
     ) -> None:  # fmt: skip
         self.forward, self.batches, self.shares, self.module = forward, batches, shares, module
         self.scaler, self.autocast, self.freeze_norms = scaler, autocast, freeze_norms
         self.guarded = scaler is not None and scaler.is_enabled()
+        self.drawn, self.residual, self.scale = drawn, residual, 1.0
         self.found_inf = False
         self.evaluations = 0
 
     def __call__(self) -> Tensor:
+        return self._evaluate(self.forward)
+
+    def sampled(self) -> Tensor:
+        """As a call, of the loss whose labels are drawn from the model. Errors: TypeError where none was given."""
+        if self.drawn is None:
+            raise TypeError(
+                "this method wants the loss at labels drawn from the model: pass "
+                "piste.closure(forward, batches, model, sampled=lambda batch: loss with drawn labels)"
+            )
+        return self._evaluate(self.drawn)
+
+    def _evaluate(self, forward: Callable[[Any], Tensor]) -> Tensor:
         again = self.evaluations > 0
         self.evaluations += 1
         self.module.zero_grad()
-        scale = self.scaler.get_scale() if self.guarded else 1.0
+        self.scale = self.scaler.get_scale() if self.guarded else 1.0
         with _frozen_norms(self.module) if again and self.freeze_norms else nullcontext():
-            loss = self._accumulate()
+            loss = self._accumulate(forward)
         if self.guarded:
-            self._unscale(scale, again)
+            self._unscale(self.scale, again)
         return loss
 
     def hvp(self, params: Sequence[Tensor], vectors: Sequence[Tensor | None]) -> list[Tensor | None]:
@@ -67,7 +82,35 @@ class Closure:
             for p, s in zip(params, sums, strict=True)
         ]
 
-    def _accumulate(self) -> Tensor:
+    def gauss_newton(self, params: Sequence[Tensor], vectors: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """JᵀJ times a vector (None: zero), J the residuals' Jacobian: J v is the slope of Jᵀu in u, along v."""
+        assert self.residual is not None
+        device = next(self.module.parameters()).device.type
+        live = [i for i, p in enumerate(params) if p.requires_grad]
+        weights = [params[i] for i in live]
+        sums = {i: torch.zeros_like(params[i]) for i in live}
+        with _frozen_norms(self.module) if self.freeze_norms else nullcontext():
+            for batch in self.batches:
+                with torch.autocast(device, self.autocast) if self.autocast is not None else nullcontext():
+                    r = self.residual(batch)
+                u = torch.zeros_like(r, requires_grad=True)
+                back = torch.autograd.grad(r, weights, u, create_graph=True, allow_unused=True)
+                along = [
+                    (g * v).sum()
+                    for g, v in zip(back, (vectors[i] for i in live), strict=True)
+                    if g is not None and v is not None
+                ]
+                if not along:
+                    continue
+                (jv,) = torch.autograd.grad(torch.stack(along).sum(), u, retain_graph=True)
+                for i, found in zip(
+                    live, torch.autograd.grad(r, weights, jv, allow_unused=True), strict=True
+                ):
+                    if found is not None:
+                        sums[i] = sums[i] + found
+        return [sums.get(i) for i in range(len(params))]
+
+    def _accumulate(self, forward: Callable[[Any], Tensor]) -> Tensor:
         """Σ share · loss over the micro-batches, gradients with it; only the last one talks to other processes."""
         device = next(self.module.parameters()).device.type
         total: Any = 0.0
@@ -75,7 +118,7 @@ class Closure:
             last = i == len(self.batches) - 1
             with nullcontext() if last else _no_sync(self.module):
                 with torch.autocast(device, self.autocast) if self.autocast is not None else nullcontext():
-                    loss = share * self.forward(batch)
+                    loss = share * forward(batch)
                 (loss if not self.guarded else self.scaler.scale(loss)).backward()
             total = total + loss.detach()
         return total
@@ -105,6 +148,8 @@ def closure(
     autocast: torch.dtype | None = None,
     sizes: Iterable[float] | None = None,
     freeze_norms: bool = True,
+    sampled: Callable[[Any], Tensor] | None = None,
+    residuals: bool = False,
 ) -> Closure:
     """The closure of one training step, for ``opt.step(...)``: loss and gradient of
 
@@ -124,6 +169,16 @@ def closure(
       gradients are unscaled, the scale is updated once per step, and a step that overflowed is left out and counted
       (``opt.skipped_steps``).
     - ``freeze_norms``: only the first evaluation of a step moves BatchNorm's running statistics.
+    - ``sampled``: a micro-batch to its mean loss at labels *drawn from the model*, for methods that want the Fisher
+      matrix and not its empirical stand-in; of a classifier::
+
+        def drawn(batch):
+            logits = model(batch.x)
+            labels = torch.distributions.Categorical(logits=logits.detach()).sample()
+            return cross_entropy(logits, labels)
+
+    - ``residuals``: ``forward`` gives a micro-batch's vector of residuals r, and the loss is L = ½ Σ ‖r‖², summed and
+      not averaged: for methods that want the equations r = 0 themselves (Levenberg-Marquardt).
 
     Errors: ValueError without a batch; TypeError without a module.
     """
@@ -141,8 +196,14 @@ def closure(
         raise ValueError(
             f"closure got {len(batches)} batches and the sizes {counts}: one size above 0 for each"
         )
-    shares = [n / sum(counts) for n in counts]
-    return Closure(forward, batches, shares, module, scaler, autocast, freeze_norms)
+    if residuals and sizes is not None:
+        raise ValueError(
+            "closure got sizes with residuals=True: the residuals of all batches are summed, leave sizes out"
+        )
+    shares = [1.0 if residuals else n / sum(counts) for n in counts]
+    residual = forward if residuals else None
+    loss = (lambda batch: forward(batch).square().sum() / 2) if residuals else forward
+    return Closure(loss, batches, shares, module, scaler, autocast, freeze_norms, sampled, residual)
 
 
 def _no_sync(module: nn.Module) -> AbstractContextManager[Any]:

@@ -57,7 +57,8 @@ def optimizer(fn: Any = None, /, *, rest: Any = None, needs: tuple[str, ...] = (
     """Make an optimizer of a factory from hyperparameters to a chain, and register it.
 
     The result is a subclass of :class:`Optimizer` with the factory's name, signature and docstring. ``rest``: makes it
-    a matrix optimizer; a group (or a function giving one) for the parameters that are not hidden matrices.
+    a matrix optimizer; a group for the parameters that are not hidden matrices, or one for each role and "*" for every
+    other (or a function giving either).
     """
 
     def make(fn: Callable[..., Chain]) -> Any:
@@ -65,7 +66,8 @@ def optimizer(fn: Any = None, /, *, rest: Any = None, needs: tuple[str, ...] = (
         if rest is not None:
             fallback = rest.group if hasattr(rest, "group") else rest if callable(rest) else (lambda: rest)
         factory = Factory.of(fn, fallback)
-        wants = needs or (("closure",) if factory.chain().needs_closure else ())
+        usual = factory.chain()
+        wants = needs or ("closure",) * usual.needs_closure + ("module",) * usual.senses
         signature = inspect.signature(fn)
         engine = [inspect.Parameter(k, inspect.Parameter.KEYWORD_ONLY, default=v) for k, v in ENGINE.items()]
         first = inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -21,14 +23,38 @@ class Evaluate:
     """
 
     def __init__(
-        self, params: Sequence[Tensor], closure: Callable[[], Any], places: Sequence[Any] = ()
+        self,
+        params: Sequence[Tensor],
+        closure: Callable[[], Any],
+        places: Sequence[Any] = (),
+        senses: Any = None,
     ) -> None:
-        self.params, self.closure, self.places = list(params), closure, places
+        self.params, self.closure, self.places, self.senses = list(params), closure, places, senses
         self.count = 0
         self._start: Any = None
         self._after: Any = None
 
     def __call__(self, point: Sequence[Tensor] | None = None) -> tuple[Any, list[Tensor | None]]:
+        return self._run(self.closure, point)
+
+    def sampled(self) -> tuple[Any, list[Tensor | None]]:
+        """Loss and gradients at labels drawn from the model, as ``piste.closure(..., sampled=...)`` shows how to.
+
+        Within a step the same labels every time; the next step draws others, as the random state is left behind them.
+        """
+        draw = getattr(self.closure, "sampled", None)
+        if draw is None:
+            raise TypeError(
+                "this method wants the loss at labels drawn from the model, which a plain closure does not show: pass "
+                "piste.closure(forward, batches, model, sampled=lambda batch: loss with drawn labels)"
+            )
+        found = self._run(draw, None)
+        self._after = _random_state(self.params)
+        return found
+
+    def _run(
+        self, closure: Callable[[], Any], point: Sequence[Tensor] | None
+    ) -> tuple[Any, list[Tensor | None]]:
         if self._start is None:
             self._start = _random_state(self.params)
         else:
@@ -41,8 +67,11 @@ class Evaluate:
                     p.data.copy_(value)
             for p in self.params:
                 p.grad = None
-            with torch.enable_grad():
-                loss = self.closure()
+            listens = (
+                nullcontext() if self.senses is None else self.senses.during(self.closure, self.count == 0)
+            )
+            with torch.enable_grad(), listens:
+                loss = closure()
             if loss is None:
                 raise ValueError(
                     "the closure returned None: it must compute the loss, call backward and return the loss"
@@ -54,7 +83,7 @@ class Evaluate:
                     p.data.copy_(value)
             for p, g in zip(self.params, found, strict=True):
                 p.grad = g
-        if self.count == 0:
+        if self._after is None:
             self._after = _random_state(self.params)
         self.count += 1
         loss = loss.detach() if isinstance(loss, Tensor) else torch.as_tensor(loss)
@@ -63,7 +92,7 @@ class Evaluate:
     def hvp(self, vectors: Sequence[Tensor | None], exact: bool = False) -> list[Tensor | None]:
         """The Hessian's product with a vector over the whole tree (None: zero), all else random held fast.
 
-            ∇²f(w) v ≈ (∇f(w + εv) - ∇f(w - εv)) / 2ε,    ε = ∛(rounding) max(1, ‖w‖) / ‖v‖
+            ∇²f(w) v ≈ (∇f(w + εv) - ∇f(w - εv)) / 2ε,    ε = ∛(rounding) max(1, ‖w‖) / ‖v‖, a power of 2
 
         Two evaluations by differences, which go through whatever the closure does (autocast, accumulation, FSDP2, fused
         kernels without a second derivative); the error is O(ε²). ``exact``: by differentiating twice, which needs the
@@ -75,7 +104,8 @@ class Evaluate:
         if size == 0:
             return [None if v is None else torch.zeros_like(v) for v in vectors]
         rounding = max(torch.finfo(p.dtype).eps for p in self.params)
-        step = rounding ** (1 / 3) * max(1.0, _norm(self.params)) / size
+        # a power of 2, so that sums that are cut elsewhere (over ranks) round to the same points
+        step = 2.0 ** round(math.log2(rounding ** (1 / 3) * max(1.0, _norm(self.params)) / size))
         pairs = list(zip(self.params, vectors, strict=True))
         ahead, behind = (
             self([p.detach() if v is None else p.detach() + s * v for p, v in pairs])[1]
@@ -86,9 +116,9 @@ class Evaluate:
             for a, b in zip(ahead, behind, strict=True)
         ]
 
-    def _exact_hvp(self, vectors: Sequence[Tensor | None]) -> list[Tensor | None]:
-        products = getattr(self.closure, "hvp", None)
-        if products is None:
+    def refuse_exact(self) -> None:
+        """Say, before anything is evaluated, why this closure allows no exact products."""
+        if getattr(self.closure, "hvp", None) is None:
             raise TypeError(
                 "exact Hessian products differentiate the forward pass twice, which a plain closure does not show: "
                 "pass piste.closure(forward, batches, model), or leave exact=True out (differences of gradients)"
@@ -98,6 +128,28 @@ class Evaluate:
                 "exact Hessian products need whole weights, and these are sharded: leave exact=True out "
                 "(differences of gradients)"
             )
+
+    def _exact_hvp(self, vectors: Sequence[Tensor | None]) -> list[Tensor | None]:
+        self.refuse_exact()
+        return self._differentiated(self.closure.hvp, vectors)  # type: ignore[attr-defined]
+
+    def refuse_residuals(self) -> None:
+        """Say, before anything is evaluated, why this closure shows no residuals."""
+        if getattr(self.closure, "residual", None) is None:
+            raise TypeError(
+                "this method solves equations and wants their residuals, not a loss alone: pass "
+                "piste.closure(lambda batch: model(batch.x) - batch.y, batches, model, residuals=True)"
+            )
+
+    def gauss_newton(self, vectors: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """JᵀJ times a vector (None: zero), J the Jacobian of the residuals, all random held fast.
+
+        Needs ``piste.closure(..., residuals=True)`` and whole weights.
+        """
+        self.refuse_residuals()
+        return self._differentiated(self.closure.gauss_newton, vectors)  # type: ignore[attr-defined]
+
+    def _differentiated(self, products: Callable[..., Any], vectors: Sequence[Tensor | None]) -> Any:
         if self._start is not None:
             _set_random_state(self._start)
         with torch.enable_grad():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,7 +35,8 @@ def run_flat(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dict
     work = lane.works.get(stage.key)
     if work is None:
         work = lane.works[stage.key] = _Work.start(stage, lane, given, sums)
-    small, large = _split(stage, leaves, work.compiled)
+    apart = {i for i, leaf in enumerate(leaves) if given.told(leaf, stage.signals)} if stage.signals else ()
+    small, large = _split(stage, leaves, work.compiled, apart)
     sharded = stage.heads and any(leaf.place is not None for leaf in leaves)
     whole = work.tensor_sums(leaves, us) if sharded else [None] * len(leaves)  # one message for all of them
     out: list[Any] = [None] * len(leaves)
@@ -176,7 +178,8 @@ class _Work:
             done = run_coded(self.stage, self.lane, leaf, u, self.given, self.prepared, sums)
             if done is not None:
                 return done
-        taken = None if self.way is None or coded else self.way.take(leaf, u, self.given, sums)
+        told = self.given.told(leaf, self.stage.signals)
+        taken = None if self.way is None or coded or told else self.way.take(leaf, u, self.given, sums)
         if taken is not None:
             return taken
         env, slots, u, flat = self._see(leaf, u)
@@ -279,8 +282,10 @@ def _undivided(stage: Stage, leaf: Leaf) -> bool:
     return scalars or any(h.transform.sums for s in stage.steps for held in s.held.values() for h in held)
 
 
-def _split(stage: Stage, leaves: list[Leaf], compiled: bool) -> tuple[list[list[int]], list[int]]:
-    """Indices of the leaves: packs of small ones, and the ones run by themselves."""
+def _split(
+    stage: Stage, leaves: list[Leaf], compiled: bool, apart: Collection[int] = ()
+) -> tuple[list[list[int]], list[int]]:
+    """Indices of the leaves: packs of small ones, and the ones run by themselves (those ``apart`` among them)."""
     own = _undivided(stage, leaves[0]) or stage.heads
     rings = any(slot.ring for s in stage.steps for slot in s.slots.values())
     if own or rings or not leaves[0].inplace or len(leaves) == 1:
@@ -291,6 +296,7 @@ def _split(stage: Stage, leaves: list[Leaf], compiled: bool) -> tuple[list[list[
     for i, leaf in enumerate(leaves):
         if (
             leaf.numel > PACK
+            or i in apart
             or not leaf.dense
             or leaf.kind.coded
             or (compiled and _compile.whole(leaf.numel))

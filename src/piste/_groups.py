@@ -10,7 +10,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from ._chain import Chain
 from ._factory import BOOKKEEPING, NOTES, Factory
+from ._layers import owned
 from ._registry import get, unknown
 from ._routing import MATRIX_ROLES, ROLES, Role, refuse_flattened, route, route_bare
 
@@ -32,7 +34,10 @@ def make_groups(
     """Groups with every key present: hyperparameters, "params", "param_names", "optimizer", "step", "view", "role",
     "active"; and "roles" by parameter name, which the optimizer takes out for itself."""
     if isinstance(params, nn.Module):
-        rows = _of_module(factory, params, overrides)
+        rows = _of_module(factory, params, overrides, hyper)
+    elif _chain(factory, hyper).senses:
+        raise TypeError(f"{factory.name} watches the layers that own its parameters: "
+                        f"pass the module, piste.{factory.name}(model), not its parameters")  # fmt: skip
     elif isinstance(params, Tensor):
         raise TypeError(
             f"{factory.name} takes a module, parameters() or groups, not a single tensor: pass [tensor]"
@@ -133,11 +138,7 @@ def complete(
         rows = _bare(factory, pairs)
     if any(r[4] == "rest" for r in rows):
         # a group's own hyperparameters speak of the main optimizer; of them the rest takes what it knows, but lr
-        theirs = factory_of(str(_rest(factory, rest)["optimizer"]))
-        rest = {
-            **_rest(factory, rest),
-            **{k: v for k, v in own.items() if k in theirs.defaults and k != "lr"},
-        }
+        rest = {role: _with_own(spec, own) for role, spec in _by_role(factory, rest).items()}
     return _group(factory, rows, {**hyper, **own}, rest, **given)
 
 
@@ -164,25 +165,50 @@ def _tensor(item: Any) -> Any:
     return item[1] if isinstance(item, (tuple, list)) else item
 
 
-def _rest(factory: Factory, rest: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    if rest is not None:
-        if "optimizer" not in rest:
-            raise ValueError("rest= takes a group such as piste.AdamW.group(lr=3e-4)")
-        return rest
+def _with_own(spec: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    known = factory_of(str(spec["optimizer"])).defaults
+    return {**spec, **{k: v for k, v in own.items() if k in known and k != "lr"}}
+
+
+def _by_role(factory: Factory, rest: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
+    """The groups of what is not a hidden matrix by role, the optimizer's own where the user has named none; "*" is for
+    every other role. A single group is for all of them."""
     assert factory.rest is not None
-    return factory.rest()
+    own = factory.rest()
+    rest = own if rest is None else rest
+    if "optimizer" in rest:
+        return {"*": rest}
+    for role, spec in rest.items():
+        if not isinstance(spec, Mapping) or "optimizer" not in spec:
+            raise ValueError("rest= takes a group such as piste.AdamW.group(lr=3e-4), or one for each role: "
+                             f"{{'embedding': group, '*': group}}; it has {role!r}: {spec!r}")  # fmt: skip
+        if role in MATRIX_ROLES:
+            raise ValueError(f"rest= has a group for {role!r}, a matrix, which goes to {factory.name} itself: send it "
+                             "to the rest with overrides={name: 'rest'}, and its group is that of '*'")  # fmt: skip
+        if role not in ROLES and role != "*":
+            others = [r for r in ROLES if r not in MATRIX_ROLES]
+            raise ValueError(f"rest= has an {unknown('role', str(role), [*others, '*'])}")
+    table = {**({"*": own} if "optimizer" in own else own), **rest}
+    if "*" not in table:
+        raise ValueError(f"the rest of {factory.name} has no group for '*', every other role")
+    return table
 
 
 Row = tuple[str, Tensor, Role, Any, str]  # name, tensor, role, view, "main" | "rest" | "given"
 
 
-def _of_module(factory: Factory, module: nn.Module, overrides: Mapping[str, str] | None) -> list[Row]:
+def _of_module(
+    factory: Factory, module: nn.Module, overrides: Mapping[str, str] | None, hyper: Mapping[str, Any]
+) -> list[Row]:
     for name, p in module.named_parameters():
         check_parameter(name, p)  # before anybody asks it for its shape
-    rows = [
-        (a.name, a.parameter, replace(a.role, reason=a.reason), a.view, a.to)
-        for a in route(module, matrix=factory.matrix, overrides=overrides)
-    ]
+    senses = _chain(factory, hyper).senses
+    found = route(module, matrix=factory.matrix and not senses, overrides=overrides)
+    if senses:  # what is watched is a whole layer, whatever its matrix is for
+        layers = owned(module)
+        astray = {a.name for a in found if a.to == "main" and id(a.parameter) not in layers}
+        found = [replace(a, view=None, to="rest" if a.name in astray else a.to) for a in found]
+    rows = [(a.name, a.parameter, replace(a.role, reason=a.reason), a.view, a.to) for a in found]
     if not rows:
         raise ValueError(f"{factory.name} got a {type(module).__name__} without parameters")
     return rows
@@ -193,6 +219,8 @@ def _bare(factory: Factory, pairs: Named) -> list[Row]:
         check_parameter(name, p)
     if not factory.matrix:
         return [(name, p, Role("", None, ""), None, "main") for name, p in pairs]
+    if factory.chain().senses:  # a late parameter, of a layer that is not watched
+        return [(name, p, Role("", None, "came later"), None, "rest") for name, p in pairs]
     return [(a.name, a.parameter, a.role, a.view, a.to) for a in route_bare(pairs, matrix=True)]
 
 
@@ -203,32 +231,38 @@ def _group(
     in torch."""
     sheet = _sees_sheets(factory, hyper)
     groups: dict[Any, dict[str, Any]] = {}
+    table = _rests(factory, rest) if factory.matrix else {}
     for name, p, role, view, to in sorted(rows, key=lambda row: row[4] == "rest"):
         check_parameter(name, p)
         view = str(view) if view is not None and (sheet and to != "rest") else None
         key = (to, view, role.kind if factory.matrix or view else "")
         if key not in groups:
-            theirs, full = _hyperparameters(factory, hyper, rest if to == "rest" else None, to == "rest")
+            theirs, full = factory, hyper
+            if to == "rest":
+                theirs, full = table[role.kind if role.kind in table else "*"]
+            full = theirs.checked(full, theirs.name)
             groups[key] = _blank(theirs, full, view, key[2], extra)
         groups[key]["params"].append(p)
         groups[key]["param_names"].append(name)
         groups[key]["roles"][name] = (role.kind, role.reason)
     if not rows:
-        return [_blank(*_hyperparameters(factory, hyper, None, False), None, "", extra)]
+        return [_blank(factory, factory.checked(hyper, factory.name), None, "", extra)]
     if factory.matrix:
         refuse_flattened((name, p) for name, p, _, _, to in rows if to != "rest")
     refuse_repeats(groups.values())
     return list(groups.values())
 
 
-def _hyperparameters(
-    factory: Factory, hyper: dict[str, Any], rest: Mapping[str, Any] | None, to_rest: bool
-) -> tuple[Factory, dict[str, Any]]:
-    if not to_rest:
-        return factory, factory.checked(hyper, factory.name)
-    spec = dict(_rest(factory, rest))
-    theirs = factory_of(spec.pop("optimizer"))
-    return theirs, theirs.checked(spec, f"rest group of {factory.name}")
+def _rests(factory: Factory, rest: Mapping[str, Any] | None) -> dict[str, tuple[Factory, dict[str, Any]]]:
+    """By role, whose the group is and its hyperparameters: every group is checked, whether a parameter goes there or
+    not."""
+    table: dict[str, tuple[Factory, dict[str, Any]]] = {}
+    for role, group in _by_role(factory, rest).items():
+        spec = dict(group)
+        theirs = factory_of(spec.pop("optimizer"))
+        where = "" if role == "*" else f" for {role!r}"
+        table[role] = theirs, theirs.checked(spec, f"rest group of {factory.name}{where}")
+    return table
 
 
 def _blank(
@@ -240,9 +274,12 @@ def _blank(
     }  # fmt: skip
 
 
-def _sees_sheets(factory: Factory, hyper: dict[str, Any]) -> bool:
-    known = {k: v for k, v in hyper.items() if k in factory.defaults}
-    return any(p.sheet for p in factory.chain(**known).parts)
+def _sees_sheets(factory: Factory, hyper: Mapping[str, Any]) -> bool:
+    return any(p.sheet for p in _chain(factory, hyper).parts)
+
+
+def _chain(factory: Factory, hyper: Mapping[str, Any]) -> Chain:
+    return factory.chain(**{k: v for k, v in hyper.items() if k in factory.defaults})
 
 
 def check_parameter(name: str, p: Any) -> None:

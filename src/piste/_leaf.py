@@ -123,6 +123,10 @@ class Leaf:
         """Whether the slot, or a part of it, is kept here."""
         return name not in self.owned or (self.owner is not None and self.owner.here)
 
+    def has(self, name: str) -> bool:
+        """Whether its chain keeps a slot of that name."""
+        return name in self.state or name in self.codings or name in self.probes
+
     def read(self, name: str) -> Any:
         kept = self.stored(name) if name in self.state else self.probes.get(name)
         if kept is not None and name in self.codings:

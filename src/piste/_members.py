@@ -14,6 +14,7 @@ from ._leaf import Leaf
 from ._offload import Home
 from ._owners import Owners
 from ._routing import matrix_view
+from ._sharding import place
 from ._state import code
 from ._storage import weight_codec
 
@@ -28,6 +29,19 @@ def refuse_weights(storage: Any, groups: Iterable[Mapping[str, Any]]) -> None:
             f"storage={{'param': {codec.name!r}}} keeps bf16 weights, and {name!r} is {dtype} (no parameter is bf16): "
             "cast the model first (model.bfloat16()), or leave 'param' out of storage="
         )
+
+
+def refuse_sharded(group: Mapping[str, Any]) -> None:
+    """What takes whole weights only says so when the optimizer is made, not in its first step."""
+    sharded = [n for n, p in zip(group["param_names"], group["params"], strict=True) if place(p) is not None]
+    for part in chain_of(group) if sharded else ():
+        t = part.transform
+        if t.whole == "always":
+            raise ValueError(f"{group['optimizer']} ({t.name}) takes whole weights, and {sharded[0]!r} is sharded: "
+                             "keep its weights on every rank (DDP), or put them into a group of another optimizer")  # fmt: skip
+        if t.whole and part.hyper[t.whole]:
+            raise ValueError(f"{group['optimizer']}({t.whole}=True) takes whole weights, and {sharded[0]!r} is sharded: "
+                             f"leave {t.whole}=True out (differences of gradients), or keep its weights on every rank")  # fmt: skip
 
 
 def chain_of(group: Mapping[str, Any]) -> Chain:

@@ -15,15 +15,16 @@ from typing import Any, ClassVar, overload
 import torch
 from torch import Tensor, nn
 
-from . import _checkpoint, _explain, _groups, _metrics, _offload, _views
+from . import _checkpoint, _explain, _groups, _metrics, _offload, _signals, _views
 from . import _sharding as sharding
 from ._factory import Factory
 from ._leaf import Leaf
-from ._members import chain_of, leaves_of, refuse_weights
+from ._members import chain_of, leaves_of, refuse_sharded, refuse_weights
 from ._offload import Home
 from ._owners import Owners, shown
 from ._pass import Pass
 from ._plan import make_lane, run
+from ._senses import Senses
 from ._storage import check
 from ._transform import Chain
 from ._tree import Multipass, meet
@@ -40,7 +41,8 @@ class Optimizer(torch.optim.Optimizer):
     ``params``: a module (routed by role), ``parameters()``, ``named_parameters()`` or param groups. Beside the
     factory's hyperparameters every optimizer takes
 
-    - ``rest``: the group that takes what a matrix optimizer does not, e.g. ``piste.AdamW.group(lr=3e-4)``;
+    - ``rest``: the group that takes what a matrix optimizer does not, e.g. ``piste.AdamW.group(lr=3e-4)``, or one for
+      each role: ``{"embedding": group, "*": group}``;
     - ``overrides``: ``{name pattern: "main" | "rest" | role | view}``, to route by hand;
     - ``guard``: None, "skip" (a step with NaN or Inf gradients is left out and counted) or "raise";
     - ``compile``: "auto" (large models, when a compiler is at hand), True or False;
@@ -68,8 +70,8 @@ class Optimizer(torch.optim.Optimizer):
         groups = _groups.make_groups(self.factory, params, hyper, engine["rest"], engine["overrides"])
         refuse_weights(self.storage, groups)
         check(self.storage, {name: slot for g in groups for name, slot, _ in chain_of(g).slots()})
-        self._rest = engine["rest"]
-        self._hyper = hyper
+        self._rest, self._hyper = engine["rest"], hyper
+        self._senses = Senses(self, params if isinstance(params, nn.Module) else None)
         super().__init__(groups, dict(hyper))
 
     def _set_engine(self, engine: Mapping[str, Any]) -> None:
@@ -103,6 +105,7 @@ class Optimizer(torch.optim.Optimizer):
             count = sum(len(g["params"]) for g in self.param_groups)
             groups = _groups.complete(self.factory, group, self._hyper, self._rest, count)
         for g in groups:
+            refuse_sharded(g)
             if g.setdefault("storage", self.storage) is not self.storage:
                 refuse_weights(g["storage"], [g])
                 check(g["storage"], {name: slot for name, slot, _ in chain_of(g).slots()})
@@ -115,6 +118,8 @@ class Optimizer(torch.optim.Optimizer):
         states = [
             _checkpoint.new_states(chain_of(g), leaves_of(g, {}, {}, owners, self._homes)) for g in groups
         ]  # it may refuse
+        for made in groups:
+            self._senses.attach(made)
         self._owners = owners
         for made, values in zip(groups, states, strict=True):
             self._add(made, values)
@@ -184,7 +189,9 @@ class Optimizer(torch.optim.Optimizer):
         chains = self._scheduled()
         multipass = Multipass.of(chains, self, closure)
         loss, gradients = multipass.gradients()
+        heard = self._senses.take(multipass.leaves, gradients, closure)
         # loss scaling overflows now and then by design: its closures ask for the skip that GradScaler.step would do
+        told = _signals.take(chains, multipass.leaves)
         guard = "skip" if getattr(closure, "guarded", False) else self.guard
         if guard is not None and not self._finite(gradients, guard):
             return loss
@@ -207,7 +214,9 @@ class Optimizer(torch.optim.Optimizer):
                     _checkpoint.settle(chain, members)
                 lanes.append(make_lane(members, chain, steps + 1))
                 started.append((group, members))
-        given = Pass(gradients, {"loss": loss, **multipass.extras}, self.compile, self.seed, self.fused)
+        given = Pass(
+            gradients, {"loss": loss, **multipass.extras, **heard, **told}, self.compile, self.seed, self.fused
+        )
         with _metrics.watch(self._metrics, lanes, gradients):
             run(lanes, given, lambda *meeting: meet(multipass, *meeting))
         for _, members in started:
@@ -247,6 +256,11 @@ class Optimizer(torch.optim.Optimizer):
         self.skipped_steps += 1
         return False
 
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """As torch's; what was gathered in the backward pass is dropped with the gradients."""
+        super().zero_grad(set_to_none)
+        self._senses.clear()
+
     # views, metrics, checkpoints ------------------------------------------------------------------------------
 
     def averaged(
@@ -278,6 +292,7 @@ class Optimizer(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Copies a state in, by name and in its declared dtypes; a state that does not fit changes nothing."""
         _checkpoint.load(self, state_dict)
+        self._senses.clear()
 
     def __getstate__(self) -> dict[str, Any]:
         # left behind: hooks, and what schedulers and Accelerate wrap around this instance's methods (it writes into it)
@@ -290,6 +305,7 @@ class Optimizer(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._leaves, self._homes = None, {}
         super().__setstate__(state)
+        self._senses.bind(self)
         if state.get("offload"):
             self._homes = {p: Home.of(p) for g in self.param_groups for p in g["params"]}
 

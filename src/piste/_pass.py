@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from . import _sharding as sharding
-from ._chain import INPUTS
+from ._chain import INPUTS, OF_TREE
 from ._leaf import Leaf
 from ._noise import normal, stream
 from ._program import Step
+from ._signals import SIGNALS, shown
 from ._storage import uniform_bits
 
 if TYPE_CHECKING:
@@ -37,7 +38,12 @@ class Pass:
 
     def inputs(self, leaf: Leaf, lane: Lane, names: Sequence[str] | set[str]) -> dict[str, Any]:
         """The inputs a rule asks for, of one parameter."""
-        return {name: self.input(name, leaf, lane) for name in names if name in INPUTS and name != "dot"}
+        known = (name for name in names if (name in INPUTS or name in SIGNALS) and name not in OF_TREE)
+        return {name: self.input(name, leaf, lane) for name in known}
+
+    def told(self, leaf: Leaf, signals: Sequence[str]) -> bool:
+        """Whether the model has reported one of these of the parameter."""
+        return bool(signals) and any(leaf.name in self.extras.get(name, ()) for name in signals)
 
     def input(self, name: str, leaf: Leaf, lane: Lane) -> Any:
         """One input, of one parameter."""
@@ -61,6 +67,8 @@ class Pass:
             return normal(like, stream(self.seed, leaf.name, lane.step), sharding.indices(like, leaf.place))
         given = self.extras.get(name)  # what an oracle provides: "hvp", in the steps in which it does
         found = given.get(leaf.name) if isinstance(given, dict) else given
+        if name in SIGNALS:
+            return None if found is None else shown(name, found, leaf)
         return self.lift(leaf, found) if isinstance(given, dict) and found is not None else found
 
     def write_param(self, leaf: Leaf, lane: Lane, value: Tensor) -> None:

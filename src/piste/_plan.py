@@ -32,6 +32,7 @@ from ._leaf import Leaf
 from ._pass import Pass
 from ._program import Step, build, priming, resolve, sum_key
 from ._sheet import STACK, run_sheet
+from ._signals import SIGNALS
 from ._slots import Sum
 from ._transform import Chain
 
@@ -53,6 +54,11 @@ class Stage:
         """The inputs it asks for; the last stage writes the parameter."""
         asked = {a for rule in self.rules for a in rule.asks if a != "u"}
         return {i for s in self.steps for i in s.inputs} | asked | ({"param"} if self.last else set())
+
+    @functools.cached_property
+    def signals(self) -> tuple[str, ...]:
+        """What it wants to be told by the model."""
+        return tuple(sorted(name for name in self.inputs if name in SIGNALS))
 
     @property
     def sums(self) -> Step | None:
@@ -85,7 +91,7 @@ def plan(structure: tuple[Any, ...], primes: bool = False) -> tuple[Stage, ...]:
     """The stages of a structure, made once. ``primes``: those of step 0, which set it up and write no weights."""
     cut: list[tuple[str, list[Step]]] = []
     for step in priming(build(structure)) if primes else build(structure):
-        if step.transform.room == "oracle":
+        if step.transform.room in ("sense", "oracle"):
             continue  # it has run already: it gave the gradients
         kind = "search" if step.transform.room == "search" else "tree" if step.scope == "tree" else (
             "sheet" if step.sheet else "flat")  # fmt: skip

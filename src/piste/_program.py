@@ -17,7 +17,14 @@ from torch import Tensor
 from ._chain import INPUTS, SCOPES, sees_sheet
 from ._transform import Chain, Slot, Sum, Transform
 
-WEIGHT_SPACE = ("param", "grad", "hvp", "vector")  # the inputs a composite maps along with its update
+WEIGHT_SPACE = (
+    "param",
+    "grad",
+    "hvp",
+    "vector",
+    "secant",
+    "subspace",
+)  # the inputs a composite maps along with its update
 
 
 class _Number:
@@ -73,8 +80,13 @@ class Step:
         self.slots: dict[str, Slot] = {prefix + name: slot for name, slot in t.slots.items()}
         self.slots.update({name: slot for s in inner for name, slot in s.slots.items()})
         self.scope = max((t.scope, *(s.scope for s in inner)), key=SCOPES.index)
-        asks = {*t.asks, *(a for s in t.sums.values() for a in s.asks if a != "u")}
-        self.inputs = {a for a in asks if a in INPUTS} | {i for s in inner for i in s.inputs}
+        idle = {name for name, flag in t.only.items() if not row[1 + t.hyper.index(flag)]}
+        asks = {
+            *(a for a in t.asks if a not in idle),
+            *(a for s in t.sums.values() for a in s.asks if a != "u"),
+        }
+        mine = {a for a in asks if a in INPUTS or a in t.signals}
+        self.inputs = mine | {i for s in inner for i in s.inputs}
         self.sheet = sees_sheet(self.scope, self.slots.values(), t.sums.values())
 
     @property

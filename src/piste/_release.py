@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from . import _checkpoint, _offload
+from . import _checkpoint, _offload, _signals
 from ._leaf import Leaf
 from ._pass import Pass
 from ._plan import make_lane, run
@@ -61,7 +61,7 @@ class Release:
         o = self._optimizer
         gradients = {leaf.name: param.grad}
         gradients = _offload.down([leaf], gradients) if o.offload else gradients
-        given = Pass(gradients, {"loss": None}, o.compile, o.seed, o.fused)
+        given = Pass(gradients, {"loss": None, **_signals.take([chain], [leaf])}, o.compile, o.seed, o.fused)
         run([lane], given, _meet)
         _offload.up([leaf])
         leaf.state["step"] += 1
@@ -98,6 +98,8 @@ def release_gradients(optimizer: Optimizer) -> Release:
             why = ""
             if t.room in ("oracle", "search"):
                 why = "evaluates the loss itself"
+            elif t.room == "sense":
+                why = "gathers over the whole backward pass"
             elif part.scope == "tree" or any(s.over == "tree" for s in t.sums.values()):
                 why = "looks at all parameters at once"
             elif any(s.shared for s in t.slots.values()):

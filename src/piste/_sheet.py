@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from . import _sharding as sharding
+from ._chain import SENSED
 from ._leaf import Leaf
 from ._pass import Pass, cast, finish, shared_names
 from ._program import Frame, run
+from ._signals import SIGNALS
 
 if TYPE_CHECKING:
     from ._plan import Lane, Stage
@@ -58,7 +60,12 @@ def run_sheet(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dic
 
 def _moves(name: str, value: Any) -> bool:
     """Whether it is cut up as the parameter is."""
-    return isinstance(value, Tensor) and name != "loss"
+    return isinstance(value, Tensor) and name not in ("loss", *SENSED) and not _rides(name)
+
+
+def _rides(name: str) -> bool:
+    """Whether it is a signal of a shape of its own, which comes to each of the parameter's matrices as it is."""
+    return name in SIGNALS and not SIGNALS[name].rows
 
 
 def _run(
@@ -132,6 +139,9 @@ def _run_buckets(stage: Stage, lane: Lane, sheets: list[_Sheet], sums: dict[Any,
     buckets: dict[Any, list[_Sheet]] = {}
     for s in sheets:
         present = tuple((n, None if t is None else t.shape[t.dim() - 2 :]) for n, t in s.slots.items())
+        present += tuple(
+            (n, v.shape[s.u.dim() - 2 :]) for n, v in s.env.items() if n in SIGNALS and v is not None
+        )
         alone = s.u.dim() == 2 and s.u.numel() > STACK
         key = (s.u.shape[-2:], s.u.dtype, s.u.device, present, id(s) if alone else 0)
         buckets.setdefault(key, []).append(s)
@@ -143,6 +153,9 @@ def _sheets(stage: Stage, leaf: Leaf, whole: dict[str, Any]) -> list[_Sheet]:
     """The matrices of a parameter, from its whole update and inputs."""
     envs = {name: leaf.matrices(x) if _moves(name, x) else x for name, x in whole.items()}
     seen = envs.pop("u")
+    for name, x in envs.items():
+        if isinstance(x, Tensor) and _rides(name):
+            envs[name] = [x.expand(*m.shape[:-2], *x.shape) for m in seen]
     several = len(seen) > 1
     slots: list[dict[str, Any]] = [{} for _ in seen]
     for step in stage.steps:
@@ -184,7 +197,7 @@ def _run_bucket(stage: Stage, lane: Lane, bucket: list[_Sheet], sums: dict[Any, 
         return u, {n: frame.slots[n] for n in frame.changed}
 
     first = bucket[0]
-    tensors = [k for k, v in first.env.items() if isinstance(v, Tensor) and v.dim() >= 2]
+    tensors = [k for k, v in first.env.items() if isinstance(v, Tensor) and (v.dim() >= 2 or k in SIGNALS)]
     rest = {k: v for k, v in first.env.items() if k not in tensors}
     if len(bucket) == 1 and first.u.dim() == 2:
         first.out, first.new = single(first.u, {k: first.env[k] for k in tensors}, first.slots)

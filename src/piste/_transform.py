@@ -18,6 +18,9 @@ from ._chain import Chain as Chain
 from ._chain import as_chain as as_chain
 from ._chain import chain as chain
 from ._registry import register, unknown
+from ._signals import Signal as Signal
+from ._signals import declare as declare_signal
+from ._signals import signal as signal
 from ._slots import Slot as Slot
 from ._slots import Sum as Sum
 from ._slots import basis as basis
@@ -54,13 +57,19 @@ class Transform:
         clips: bool = False,
         invariant: tuple[str, ...] = (),
         precision: float = 1e-9,
+        whole: str = "",
+        only: Mapping[str, str] | None = None,
+        signals: dict[str, Signal] | None = None,
     ) -> None:
         functools.update_wrapper(self, fn)
         self.fn, self.name = fn, fn.__name__
         self.room, self.scope, self.slots, self.sums = room, scope, slots, sums
         self.holds, self.provides, self.primes = holds, provides, primes
         self.normalizes, self.clips = normalizes, clips
-        self.invariant, self.precision = invariant, precision
+        self.invariant, self.precision, self.whole = invariant, precision, whole
+        self.only, self.signals = dict(only or {}), signals or {}
+        self.finish: Callable[..., Any] | None = None  # of a sense
+        self.per_example = True
         self.view_fn: Callable[..., Any] | None = None
         self.view_asks: tuple[str, ...] = ()
         parameters = list(inspect.signature(fn).parameters.values())
@@ -81,15 +90,32 @@ class Transform:
         for name, slot in self.slots.items():
             if not isinstance(slot, Slot):
                 raise TypeError(f"{where}: slot {name!r} must be a slot maker such as moment, not {slot!r}")
-        if self.room in ("oracle", "search"):
+        if self.room in ("sense", "oracle", "search"):
             return
-        known = {*INPUTS, *self.slots, *self.sums, *self.holds}
+        self._check_signals(where)
+        known = {*INPUTS, *self.slots, *self.sums, *self.holds, *self.signals}
         for name in self.asks:
             if name not in known:
                 raise TypeError(f"{where} asks for {name!r}: {unknown('input', name, sorted(known))}")
-        for name in (*self.slots, *self.holds):
+        for name in (*self.slots, *self.holds, *self.signals):
             if name not in self.asks:
                 raise TypeError(f"{where} declares {name!r} but has no positional argument of that name")
+        for name, flag in self.only.items():
+            if name not in self.asks or flag not in self.hyper:
+                raise TypeError(
+                    f"{where}: only={{{name!r}: {flag!r}}} maps an input it asks for to a hyperparameter"
+                )
+
+    def _check_signals(self, where: str) -> None:
+        for name, made in self.signals.items():
+            if name in (*INPUTS, *self.slots, *self.sums, *self.holds):
+                raise TypeError(f"{where}: signal {name!r} has the name of another input")
+            declare_signal(name, made, where)
+            if self.scope == "tree" or (self.scope == "element" and not made.rows):
+                raise TypeError(
+                    f"{where} has scope {self.scope!r}, which cannot see signal {name!r} as it was reported: "
+                    "declare it by rows, signal('m'), in an element rule, or take scope='tensor'"
+                )
 
     def view(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Attach the weights to evaluate: a pure function of ``param``, slots and hyperparameters, by name."""
@@ -139,6 +165,9 @@ def transform(
     clips: bool = False,
     invariant: tuple[str, ...] = (),
     precision: float = 1e-9,
+    whole: str = "",
+    only: Mapping[str, str] | None = None,
+    signals: Mapping[str, Signal] | None = None,
     **slots: Slot,
 ) -> Any:
     """Declare a transform (see the module's docstring); registers it.
@@ -149,34 +178,69 @@ def transform(
     own slots is written. ``normalizes``: its result has one size, whatever came in; ``clips``: it bounds the size (a
     chain that does the latter after the former draws a warning). ``invariant``: what `piste.laws` is to check, of
     "sign" (f(-g) = -f(g)), "scale" (f(cg) = f(g)) and "transpose" (f(gᵀ) = f(g)ᵀ), to ``precision`` (0.1 for bf16).
+    ``whole``: the hyperparameter that, where it holds, lets it take whole weights only ("always": it never takes
+    sharded ones); the optimizer refuses others when it is made.
+    ``only``: inputs that are made in those steps alone in which a bool hyperparameter holds (``{"noise": "refresh"}``).
+    ``signals``: name -> :func:`signal`, what the model reports of the parameter (:func:`piste.report`), or None.
     Errors (TypeError) name the transform and the unknown name.
     """
 
     def declare(fn: Callable[..., Any]) -> Transform:
         declared = Transform(
             fn, room=room, scope=scope, slots=dict(slots), sums=dict(sums or {}), holds=holds, provides=provides,
-            primes=primes, normalizes=normalizes, clips=clips, invariant=invariant, precision=precision,
+            primes=primes, normalizes=normalizes, clips=clips, invariant=invariant, precision=precision, whole=whole,
+            only=only, signals=dict(signals or {}),
         )  # fmt: skip
-        kind = room if room in ("oracle", "search") else "transform"
-        register(kind, fn.__name__, declared, ("closure",) if kind != "transform" else ())
+        kind = "oracle" if room == "sense" else room if room in ("oracle", "search") else "transform"
+        needs = ("module",) if room == "sense" else ("closure",) if kind != "transform" else ()
+        register(kind, fn.__name__, declared, needs)
         return declared
 
     return declare if fn is None else declare(fn)
 
 
 def oracle(
-    fn: Callable[..., Any] | None = None, /, *, provides: tuple[str, ...] = ("loss",), **slots: Slot
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    provides: tuple[str, ...] = ("loss",),
+    whole: str = "",
+    **slots: Slot,
 ) -> Any:
     """Declare where the slope comes from: ``fn(evaluate, params, *, ...) -> (loss, grads)`` over lists.
 
     ``evaluate(point=None) -> (loss, grads)`` runs the user's closure at the weights or at ``point``;
     ``evaluate.hvp(vectors)`` gives Hessian-vector products. Further arguments by name: ``step``, ``noise`` (a list of
     standard normals, counter-based), its slots. What else it ``provides`` ("hvp", "vector") it returns behind the
-    gradients in that order, a list over the parameters each (or None in a step without), and then its new slots.
+    gradients in that order, a list over the parameters each (or None in a step without), and then its new slots. An
+    entry of such a list may have a leading axis of its own: several vectors, which a rule of scope "tree" sees as rows
+    (what lives here of them, if the parameters are sharded). ``whole``: see :func:`transform`.
     """
-    return transform(fn, room="oracle", scope="tree", provides=provides, **slots)  # pyright: ignore
+    return transform(fn, room="oracle", scope="tree", provides=provides, whole=whole, **slots)  # pyright: ignore
 
 
 def search(fn: Callable[..., Any] | None = None, /, **slots: Slot) -> Any:
     """Declare how far to go: ``fn(evaluate, params, direction, loss, grads, *, ...) -> scale`` over lists."""
     return transform(fn, room="search", scope="tree", **slots)  # pyright: ignore
+
+
+def sense(
+    *, provides: tuple[str, str], finish: Callable[..., Any] | None = None, per_example: bool = True
+) -> Any:
+    """Declare a statistic of the layers that own a chain's parameters: ``fn(a, g, *, ...) -> (of a, of g)``.
+
+    ``a`` [N, R, n] are the inputs of a layer in a backward pass, with a last column of ones where it has a bias, ``g``
+    [N, R, m] the gradients at its outputs: N examples with R places each (of a convolution; a linear layer takes every
+    row for an example). The answers, a vector or a square matrix each, or None, are added up over micro-batches and
+    processes and divided by N. ``provides``: the names of the inputs they become, that of a matrix's rows (outputs)
+    first. ``per_example``: whether g is each example's own gradient, or that of the batch's mean loss as it comes.
+    ``finish(of_a, of_g)`` maps the complete statistics. A hyperparameter ``refresh`` says in which steps they are
+    wanted.
+    """
+
+    def declare(fn: Callable[..., Any]) -> Transform:
+        declared: Transform = transform(fn, room="sense", provides=provides)
+        declared.finish, declared.per_example = finish, per_example
+        return declared
+
+    return declare

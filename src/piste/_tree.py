@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from . import _sharding as sharding
-from ._chain import Chain, Part
+from ._chain import OF_TREE, Chain, Part
 from ._evaluate import Evaluate
 from ._leaf import Leaf
 from ._noise import normal, stream
 from ._pass import Pass
 from ._plan import Meeting
 from ._program import Frame, Step, run
+from ._slots import Slot
 
 if TYPE_CHECKING:
     from ._optimizer import Optimizer
@@ -35,12 +37,13 @@ class Multipass:
         multi: bool,
         closure: Callable[[], Any] | None,
         seed: int,
+        senses: Any = None,
     ) -> None:
         self.leaves, self.oracle, self.multi, self.closure = leaves, oracle, multi, closure
-        self.seed = seed
+        self.seed, self.senses = seed, senses
         self.places = [leaf.place for leaf in leaves]
         self.evaluate = (
-            Evaluate([leaf.given for leaf in leaves], closure, self.places)
+            Evaluate([leaf.given for leaf in leaves], closure, self.places, senses)
             if multi and closure is not None
             else None
         )
@@ -67,7 +70,9 @@ class Multipass:
                              "(piste.closure makes one)")  # fmt: skip
         groups = optimizer.leaves()
         everyone = [leaf for group in groups for leaf in group]
-        made = cls(everyone, oracles[0] if oracles else None, multi, closure, optimizer.seed)
+        made = cls(
+            everyone, oracles[0] if oracles else None, multi, closure, optimizer.seed, optimizer._senses
+        )
         made.groups = groups
         return made
 
@@ -80,7 +85,8 @@ class Multipass:
         """(the loss or None, the gradients by parameter name)."""
         if self.evaluate is None:
             if self.closure is not None:
-                with torch.enable_grad():
+                listens = nullcontext() if self.senses is None else self.senses.during(self.closure, True)
+                with torch.enable_grad(), listens:
                     self.loss = self.closure()
             self.grads = [leaf.given.grad for leaf in self.leaves]
         elif self.oracle is None:
@@ -114,9 +120,12 @@ def _run_oracle(part: Part, multi: Multipass) -> tuple[Any, list[Tensor | None]]
     if "noise" in t.asks:
         given["noise"] = [_noise(leaf, stream(multi.seed, leaf.name, step)) for leaf in multi.leaves]
     for name, slot in t.slots.items():
-        values = [leaf.read(name) for leaf in multi.leaves]
-        given[name] = values[0] if slot.shared else values
+        given[name] = (
+            multi.leaves[0].read(name) if slot.shared else [_kept(leaf, name, slot) for leaf in multi.leaves]
+        )
     hyper = {n: v(step) if callable(v) else v for n, v in part.hyper.items()}
+    if t.whole and hyper.get(t.whole) and multi.evaluate is not None:
+        multi.evaluate.refuse_exact()
     loss, grads, *new = t.fn(*(given[a] for a in t.asks), **hyper)
     further = [name for name in t.provides if name != "loss"]
     for name, values in zip(further, new, strict=False):
@@ -124,8 +133,18 @@ def _run_oracle(part: Part, multi: Multipass) -> tuple[Any, list[Tensor | None]]
     new = new[len(further) :]
     for (name, slot), values in zip(t.slots.items(), new, strict=True):
         for i, leaf in enumerate(multi.leaves):
-            leaf.write(name, values if slot.shared else values[i])
+            # a group whose chain is without the oracle keeps nothing for it; what takes no step is left as it is
+            if leaf.has(name) and grads[i] is not None:
+                leaf.write(name, values if slot.shared else sharding.local(values[i]))
     return loss, list(grads)
+
+
+def _kept(leaf: Leaf, name: str, slot: Slot) -> Tensor | None:
+    """A slot of an oracle, placed like the parameter; weights are those of the parameter's own first step."""
+    if slot.kind == "weights" and leaf.state["step"] <= 0:
+        return leaf.given.detach()
+    value = leaf.read(name)
+    return value if value is None or slot.axes != "m n" else sharding.wrap(value, leaf.place)
 
 
 def _noise(leaf: Leaf, key: int) -> Tensor:
@@ -175,7 +194,7 @@ def tree_rule(multi: Any, step: Step, meetings: list[Meeting], given: Pass) -> l
     leaves = [leaf for m in meetings for leaf in m.lane.leaves]
     lane = meetings[0].lane
     us = [given.lift(leaf, u) for m in meetings for leaf, u in zip(m.lane.leaves, m.values, strict=True)]
-    envs = [given.inputs(leaf, lane, step.inputs - {"dot"}) for leaf in leaves]
+    envs = [given.inputs(leaf, lane, step.inputs - {*OF_TREE}) for leaf in leaves]
     sizes, places = [x.numel() for x in us], [leaf.place for leaf in leaves]
 
     def dot(a: Tensor, b: Tensor, apart: bool = False) -> Tensor:
@@ -186,18 +205,29 @@ def tree_rule(multi: Any, step: Step, meetings: list[Meeting], given: Pass) -> l
         each = torch.stack([x.to(us[0].device) for x in sharding.totals(parts, places, "sum")])
         return each if apart else each.sum(0)
 
-    env: dict[str, Any] = {"dot": dot}
+    def peak(a: Tensor) -> Tensor:
+        """The size of the largest entry."""
+        if not any(places):
+            return a.abs().amax()
+        parts = [x.abs().amax() if x.numel() else x.new_zeros(()) for x in a.split(sizes)]
+        return sharding.reduce(sharding.totals(parts, places, "max"), "max")
+
+    env: dict[str, Any] = {"dot": dot, "peak": peak}
     for name, value in envs[0].items():
         tensor = isinstance(value, Tensor) and name != "loss"
         env[name] = (
-            torch.cat([leaf.flat(e[name]) for leaf, e in zip(leaves, envs, strict=True)]) if tensor else value
+            torch.cat([_laid(leaf, e[name]) for leaf, e in zip(leaves, envs, strict=True)], dim=-1)
+            if tensor
+            else value
         )
     slots: dict[str, Any] = {}
     for name, slot in step.slots.items():
         if slot.axes == "":
             slots[name] = leaves[0].read(name)
         elif "m n" in slot.axes:
-            slots[name] = torch.cat([_rows(leaf, leaf.read(name), slot.axes) for leaf in leaves], dim=-1)
+            kept = [leaf.read(name) for leaf in leaves]
+            rows = [_rows(leaf, x, slot.axes) for leaf, x in zip(leaves, kept, strict=True) if x is not None]
+            slots[name] = torch.cat(rows, dim=-1) if rows else None
         else:
             slots[name] = torch.stack([leaf.read(name) for leaf in leaves])
     frame = Frame(env, slots)
@@ -212,6 +242,11 @@ def tree_rule(multi: Any, step: Step, meetings: list[Meeting], given: Pass) -> l
             leaf.write(name, _unrows(leaf, piece) if shaped else piece)
     split = iter([leaf.unflat(x) for leaf, x in zip(leaves, u.split(sizes), strict=True)])
     return [[next(split) for _ in m.values] for m in meetings]
+
+
+def _laid(leaf: Leaf, value: Tensor) -> Tensor:
+    """[numel], or [k, numel] of several vectors."""
+    return leaf.flat(value) if value.dim() == leaf.real(leaf.param).dim() else _rows(leaf, value, "k m n")
 
 
 def products(a: Tensor, b: Tensor) -> Tensor:

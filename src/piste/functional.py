@@ -59,6 +59,10 @@ def step(
         raise ValueError(
             "the chain has an oracle or a search, which evaluate the loss themselves: use its optimizer"
         )
+    if chain.senses:
+        raise ValueError(
+            "the chain watches the layers of a module, which is not given here: use its optimizer"
+        )
     unknown = sorted(set(grads) - set(params)) + sorted(set(grads) - set(state))
     if unknown:
         raise KeyError(

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ._sharding import largest, number
 from ._transform import scalar, search
+from .oracles.newton import dual_square
 
 Tensors = Sequence[Tensor]
 
@@ -72,6 +73,38 @@ def armijo(
             break
         eta *= beta
     return taken, torch.full_like(step_size, eta)
+
+
+@search(sigma=scalar(shared=True, fill="sigma0"))
+def universal_newton(
+    evaluate: Any, params: Tensors, direction: Tensors, loss: Any, grads: Tensors, sigma: Tensor, *, lr: float,
+    beta: float = 1.0, sigma0: float = 1.0, c: float = 2.0, products: int = 64, exact: bool = False,
+) -> Any:  # fmt: skip
+    """How far along Newton's direction -n, by backtracking on the gradient in the Hessian's metric:
+
+        α = 1/(1 + θ),  θ = cʲ σ γ^β,  γ² = gᵀn,   for the first j = 0, 1, … with
+        ⟨∇f(w - αn), n⟩ ≥ ‖∇f(w - αn)‖*² / 2αθ,   ‖x‖*² = xᵀ|∇²f(w)|⁻¹x;    then σ ← σ cʲ⁻¹
+
+    and lr times that. After 60 trials in vain the last one is taken. Every trial costs an evaluation and as many
+    products as the solution of ∇²f x = ∇f(w - αn) takes, ``products`` at most.
+
+    Reference: "Damped Newton Method with Near-Optimal Global O(k^-3) Convergence Rate", Slavomír Hanzely,
+    Farshed Abdukhakimov, Martin Takáč, 2024, https://arxiv.org/abs/2405.18926
+    """
+    decrement = -_dot(grads, direction)
+    if lr == 0 or not decrement > 0:
+        return 0.0, sigma
+    size, j, alpha = decrement**0.5, 0, 1.0
+    for j in range(60):
+        theta = c**j * float(sigma) * size**beta
+        alpha = 1 / (1 + theta)
+        _, there = evaluate([p + alpha * d for p, d in zip(params, direction, strict=True)])
+        there = [torch.zeros_like(d) if g is None else g for g, d in zip(there, direction, strict=True)]
+        if -_dot(there, direction) * 2 * alpha * theta >= dual_square(
+            evaluate, params, there, products, exact
+        ):
+            break
+    return lr * alpha, torch.full_like(sigma, float(sigma) * c ** (j - 1))
 
 
 @dataclass(frozen=True)

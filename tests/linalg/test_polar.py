@@ -48,7 +48,7 @@ def test_it_is_the_odd_polynomial_of_the_singular_values(shape, schedule, steps)
 def carry(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """As many steps on one Gram matrix, whatever their rounding errors."""
     cut = polar._cut
-    monkeypatch.setattr(polar, "_cycles", lambda m, n, schedule, dtype, device: cut(schedule, steps, 0.0))
+    monkeypatch.setattr(polar, "_cycles", lambda m, n, schedule, dtype, device: cut(schedule, steps, 0.0, m))
 
 
 @pytest.mark.parametrize("shape", [(12, 12), (8, 40), (40, 8)])
@@ -158,7 +158,9 @@ def test_input_is_left_alone_and_zero_stays_zero():
         (256, 256, "keller", torch.bfloat16, (1, 1, 1, 1, 1)),
         (384, 256, "keller", torch.bfloat16, (1, 1, 1, 1, 1)),
         (512, 128, "keller", torch.bfloat16, (2, 2, 1)),
-        (512, 128, "polar_express", torch.bfloat16, (1, 1, 1, 2)),
+        (512, 128, "polar_express", torch.bfloat16, (2, 1, 2)),
+        (64, 256, "polar_express", torch.bfloat16, (1, 1, 1, 2)),
+        (512, 2048, "keller", torch.bfloat16, (3, 2)),
         (256, 1024, "keller", torch.float32, (3, 2)),
         (512, 1536, "polar_express", torch.float32, (3, 2)),
         (1024, 1024, "keller", torch.float32, (1, 1, 1, 1, 1)),
@@ -209,3 +211,17 @@ def test_rank_deficient_matrices_never_blow_up(shape, dtype, schedule):
             u = 1e-4 * (torch.randn(30, m, rank, generator=g) * scale) @ torch.randn(30, rank, n, generator=g)
             made = newton_schulz(u, 5, SCHEDULES[schedule], dtype)
             assert torch.linalg.svdvals(made).max() < 1.3
+
+
+@pytest.mark.parametrize("schedule", ["keller", "polar_express"])
+@pytest.mark.parametrize("m", [34, 128, 512])
+def test_few_rows_never_blow_up(m, schedule):
+    """Nor where most rows are zero, so that the rounding errors of a large Gram matrix are those of a small one."""
+    g = torch.Generator().manual_seed(1)
+    for rank in (3, m // 4, m - 7):
+        for decay in (0.0, -2.0, -6.0):
+            left = torch.randn(m, rank, generator=g) * torch.logspace(0, decay, rank)
+            left = left * (torch.rand(m, 1, generator=g) < 0.2)
+            u = left @ torch.randn(rank, 2 * m, generator=g)
+            made = newton_schulz(u, 5, SCHEDULES[schedule], torch.bfloat16)
+            assert torch.linalg.matrix_norm(made, 2) < 1.3

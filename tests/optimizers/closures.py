@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from piste._noise import normal, stream
+
 Loss = Callable[[list[Tensor]], Tensor]
 
 
@@ -46,3 +48,27 @@ def descend(
     for _ in range(steps):
         optimizer.step(closure)
     return [p.detach().clone() for p in live]
+
+
+def draws(optimizer: torch.optim.Optimizer) -> Callable[[int], list[Tensor]]:
+    """The standard normals that the optimizer's probes are made of, by step (1, 2, …): a textbook takes them as given."""
+    leaves = [leaf for group in optimizer.leaves() for leaf in group]  # type: ignore[attr-defined]
+
+    def of(step: int) -> list[Tensor]:
+        return [normal(leaf.param.detach(), stream(optimizer.seed, leaf.name, step)) for leaf in leaves]  # type: ignore[attr-defined]
+
+    return of
+
+
+def logistic(seed: int = 0) -> tuple[list[Tensor], Loss]:
+    """Regularised logistic regression on overlapping classes, in two tensors: smooth and strongly convex."""
+    make = torch.Generator().manual_seed(seed)
+    x = torch.randn(60, 9, generator=make, dtype=torch.float64)
+    y = (x[:, 0] + torch.randn(60, generator=make, dtype=torch.float64)).sign()
+    params = [torch.randn(s, generator=make, dtype=torch.float64) for s in ((3, 2), (3,))]
+
+    def loss(w: list[Tensor]) -> Tensor:
+        v = torch.cat([p.flatten() for p in w])
+        return torch.nn.functional.softplus(-y * (x @ v)).mean() + 0.01 * v.square().sum()
+
+    return params, loss

@@ -25,7 +25,7 @@ def slopes(params):
 
 
 def train(name, lr, steps=6):
-    params = {str(i): p for i, p in enumerate(PARAMS)}
+    params = {f"param_{i}": p for i, p in enumerate(PARAMS)}  # by which noise is drawn
     chain = getattr(piste, name).chain(lr=lr)
     state = functional.init(chain, params)
     for _ in range(steps):

@@ -10,7 +10,9 @@ from optimizers.closures import descend, network, valley
 from optimizers.trajectories import distance, start
 from reference import armijo, lbfgs, sam
 
-CLOSURE = [e.name for e in piste.registry("optimizer") if e.module.startswith("piste.") and e.needs]
+CLOSURE = [
+    e.name for e in piste.registry("optimizer") if e.module.startswith("piste.") and e.needs == ("closure",)
+]
 
 
 @pytest.mark.parametrize("adaptive", [False, True])

@@ -10,11 +10,15 @@ import pytest
 import torch
 
 import piste
-from optimizers.closures import descend, network
+from optimizers import closures, layers
+from optimizers.closures import descend, draws
 from optimizers.trajectories import SHAPES, distance, follow, problem, start
 
 DIRECT = [e.name for e in piste.registry("optimizer") if e.module.startswith("piste.") and not e.needs]
-CLOSURE = [e.name for e in piste.registry("optimizer") if e.module.startswith("piste.") and e.needs]
+CLOSURE, MODULE = (
+    [e.name for e in piste.registry("optimizer") if e.module.startswith("piste.") and e.needs == (what,)]
+    for what in ("closure", "module")
+)
 LISTED = ("SAM", "SAMAdamW", "ArmijoSGD", "LBFGS")  # test_closures has them
 # a textbook that needs well-posed matrices, say, or other hyperparameters, has a CASE of its own
 USUAL = dict(shapes=SHAPES, tolerance=1e-12, hyper={}, steps=25)
@@ -44,15 +48,31 @@ def test_equal_to_its_textbook(name, decay):
 @pytest.mark.parametrize("name", [n for n in CLOSURE if n not in LISTED])
 def test_equal_to_its_textbook_on_a_network(name):
     """Of a method that evaluates the loss itself: ``reference(params, loss, steps, **hyper)``, once for each set of
-    hyperparameters in the textbook's CASES."""
+    hyperparameters in the textbook's CASES. A textbook with random probes takes ``draws(step)``, their normals; one for convex losses names the PROBLEM."""
     book = textbook(name)
     for hyper in getattr(book, "CASES", [{}]):
-        params, loss = network()
+        params, loss = getattr(closures, getattr(book, "PROBLEM", "network"))()
         live = start(params)
         factory = getattr(piste, name)
-        got = descend(factory([factory.group(live, **hyper)]), live, loss, 20)
-        want = book.reference(params, loss, 20, **{**defaults(factory, book.reference), **hyper})
+        optimizer = factory([factory.group(live, **hyper)])
+        given = {"draws": draws(optimizer)} if "draws" in inspect.signature(book.reference).parameters else {}
+        got = descend(optimizer, live, loss, 20)
+        want = book.reference(params, loss, 20, **{**defaults(factory, book.reference), **hyper, **given})
         assert distance(got, want) < getattr(book, "TOLERANCE", 1e-12)
+
+
+@pytest.mark.parametrize("name", MODULE)
+def test_equal_to_its_textbook_on_layers(name):
+    """Of a method that watches layers: ``reference(weights, batches, **hyper)``, of a classifier whose backward pass
+    the textbook writes out, once for each set of hyperparameters in its CASES."""
+    book, data = textbook(name), layers.batches(25)
+    for hyper in book.CASES:
+        model, factory = layers.classifier(), getattr(piste, name)
+        start = [p.detach().clone() for p in model.parameters()]
+        got = layers.fit(model, factory(model, **hyper), data)
+        want = book.reference(start, data, **{**defaults(factory, book.reference), **hyper})
+        assert distance(got, want) < getattr(book, "TOLERANCE", 1e-12)
+        assert distance(got, start) > 1e-3
 
 
 def build(factory, live, **hyper):

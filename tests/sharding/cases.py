@@ -20,7 +20,7 @@ from torch.distributed.tensor.debug import CommDebugMode
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
 import piste
-from sharding import owned
+from sharding import owned, told
 from sharding.given import big, each, give, made, model, of, sharded, step, whole
 from tiny import make
 
@@ -252,4 +252,5 @@ CASES = {
         )
     },
     **owned.CASES,
+    **told.CASES,
 }

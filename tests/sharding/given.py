@@ -62,7 +62,7 @@ def give(net, i):
 
 
 def step(net, opt, i):
-    """On given gradients; a method that evaluates the loss itself gets a closure."""
+    """On given gradients; a method that evaluates the loss itself, or listens to backward, gets a closure."""
 
     def closure():
         opt.zero_grad()
@@ -70,7 +70,7 @@ def step(net, opt, i):
         loss.backward()
         return loss
 
-    if any(c.needs_closure for c in opt.chains()):
+    if any(c.needs_closure or c.senses for c in opt.chains()):
         return opt.step(closure)
     give(net, i)
     return opt.step()

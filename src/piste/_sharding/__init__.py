@@ -17,6 +17,7 @@ from .owners import waves as waves
 from .places import Place as Place
 from .places import agreed as agreed
 from .places import aligned as aligned
+from .places import combined as combined
 from .places import copies as copies
 from .places import everywhere as everywhere
 from .places import fill as fill
@@ -25,9 +26,11 @@ from .places import largest as largest
 from .places import local as local
 from .places import mean_over_ranks as mean_over_ranks
 from .places import number as number
+from .places import over_ranks as over_ranks
 from .places import place as place
 from .places import put_back as put_back
 from .places import reduce as reduce
+from .places import replicas as replicas
 from .places import totals as totals
 from .places import whole as whole
 from .places import wrap as wrap

@@ -133,7 +133,7 @@ def _swap(
     import torch.distributed as dist
 
     size = like.element_size()
-    flat = [t.reshape(-1).contiguous().view(torch.uint8) for tensors in out for t in tensors]
+    flat = [_bytes(t) for tensors in out for t in tensors]
     source = torch.cat([like.new_empty(0, dtype=torch.uint8), *flat])
     numbers = [[torch.Size(s).numel() for s in each] for each in shapes]
     receives, sends = [sum(n) * size for n in numbers], [sum(t.numel() for t in ts) * size for ts in out]
@@ -150,6 +150,13 @@ def _swap(
         ]
 
     return wait
+
+
+def _bytes(t: Tensor) -> Tensor:
+    flat = t.reshape(-1).contiguous()
+    if flat.stride(0) != 1:  # of one element, or none, every stride is called contiguous
+        flat = flat.clone(memory_format=torch.contiguous_format).as_strided((flat.numel(),), (1,))
+    return flat.view(torch.uint8)
 
 
 # outside a step ----------------------------------------------------------------------------------------------------

@@ -191,6 +191,63 @@ def agreed(flags: Tensor, places: Sequence[Place | None]) -> Tensor:
     return flags
 
 
+def combined(
+    pairs: Sequence[tuple[Tensor, int] | None], places: Sequence[Place | None], how: str
+) -> list[tuple[Tensor, int] | None]:
+    """What ranks have seen of whole tensors, each on its own batch: (the largest, 1), or (the sum, of how many). Some
+    may have seen nothing, so shapes are agreed upon first."""
+    found = list(pairs)
+    meshes = {id(w.mesh): w.mesh for w in places if w is not None}
+    for key, mesh in meshes.items():
+        members = [i for i, w in enumerate(places) if w is not None and id(w.mesh) == key]
+        shapes, dtype = _agreed_shapes([found[i] for i in members], mesh)
+        if not any(shape is not None for shape in shapes):
+            continue
+        none = torch.full((), float("-inf") if how == "max" else 0.0)
+        pairs_here = [found[i] or (none, 0) for i in members]
+        device = mesh.device_type
+        here = [
+            pair[0].to(device, dtype).expand(shape)
+            for pair, shape in zip(pairs_here, shapes, strict=True)
+            if shape is not None
+        ]
+        counts = [torch.full((1,), float(count), dtype=dtype, device=device) for _, count in pairs_here]
+        flat = torch.cat([t.reshape(-1) for t in [*here, *(counts if how == "mean" else [])]])
+        _all_reduce(flat, mesh, how)
+        numbers = iter(flat.split([t.numel() for t in here] + [1] * (len(members) * (how == "mean"))))
+        values = [None if shape is None else next(numbers).view(shape) for shape in shapes]
+        totals = [int(next(numbers)) if how == "mean" else 1 for _ in members]
+        for i, value, count in zip(members, values, totals, strict=True):
+            found[i] = None if value is None else (value, count)
+    return found
+
+
+_AXES = 6  # of a report
+
+
+def _agreed_shapes(
+    pairs: Sequence[tuple[Tensor, int] | None], mesh: Any
+) -> tuple[list[tuple[int, ...] | None], torch.dtype]:
+    """The shapes of what some rank has, and a dtype that holds all of it."""
+    rows = [[0] * (_AXES + 2) if p is None else
+            [1 + p[0].dim(), *p[0].shape, *[0] * (_AXES - p[0].dim()), int(p[0].dtype == torch.float64)]
+            for p in pairs]  # fmt: skip
+    header = torch.tensor(rows, device=mesh.device_type)
+    _all_reduce(header, mesh, "max")
+    told = header.tolist()
+    wide = any(row[-1] for row in told)
+    shapes = [tuple(row[1 : row[0]]) if row[0] else None for row in told]
+    return shapes, torch.float64 if wide else torch.float32
+
+
+def _all_reduce(tensor: Tensor, mesh: Any, how: str) -> None:
+    import torch.distributed as dist
+
+    for axis in range(mesh.ndim):
+        op = dist.ReduceOp.MAX if how == "max" else dist.ReduceOp.SUM
+        dist.all_reduce(tensor, op, group=mesh.get_group(axis))
+
+
 def mean_over_ranks(value: Tensor, places: Sequence[Place | None]) -> Tensor:
     """A loss that each rank has computed on its own batch, averaged over the mesh, so that all decide alike."""
     import torch.distributed as dist
@@ -201,3 +258,40 @@ def mean_over_ranks(value: Tensor, places: Sequence[Place | None]) -> Tensor:
             dist.all_reduce(value, dist.ReduceOp.SUM, group=mesh.get_group(axis))
             value = value / mesh.size(axis)
     return value
+
+
+def replicas() -> Any:
+    """Who shares the gradients of the DistributedDataParallel whose forward pass is running, or None."""
+    made = sys.modules.get("torch.nn.parallel.distributed")
+    wrapper = None if made is None else made.DistributedDataParallel._active_ddp_module
+    return None if wrapper is None else wrapper.process_group
+
+
+def over_ranks(
+    several: Sequence[Sequence[Tensor | None]], places: Sequence[Place | None], group: Any
+) -> list[tuple[int, list[Tensor | None]]]:
+    """Sums that each rank has made over its own batch, added up: over the mesh of a sharded parameter, else over
+    ``group`` (None: there is but this process). Each with the number of ranks; one message for every kind."""
+    out = [list(row) for row in several]
+    ranks = [1 if w is None else w.mesh.size() for w in places]
+    roads: dict[Any, list[tuple[int, int]]] = {}
+    for i, (row, where) in enumerate(zip(out, places, strict=True)):
+        if where is None and group is not None:
+            import torch.distributed as dist
+
+            ranks[i] = dist.get_world_size(group)
+        for k, x in enumerate(row) if where is not None or group is not None else ():
+            if x is not None:
+                road = id(where.mesh) if where is not None else None
+                roads.setdefault((road, x.dtype, x.device), []).append((i, k))
+    for members in roads.values():
+        where = places[members[0][0]]
+        parts: list[Any] = [out[i][k] for i, k in members]
+        flat = torch.cat([x.reshape(-1) for x in parts])
+        for one in [group] if where is None else [where.mesh.get_group(a) for a in range(where.mesh.ndim)]:
+            import torch.distributed as dist
+
+            dist.all_reduce(flat, group=one)
+        for (i, k), x in zip(members, flat.split([p.numel() for p in parts]), strict=True):
+            out[i][k] = x.view(out[i][k].shape)  # type: ignore[union-attr]
+    return list(zip(ranks, out, strict=True))

@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from .._chain import INPUTS, Chain
+from .._chain import INPUTS, Chain, sensed_shapes
 from .._checkpoint import new_states
 from .._leaf import Leaf
 from .._plan import Stage, plan
 from .._program import Frame, resolve, run, sum_key
 
 WINDOW = 1000  # steps over which refreshes are averaged
-NOT_TENSORS = ("step", "loss", "dot")
+NOT_TENSORS = ("step", "loss", "dot", "peak")
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ def _work(stage: Stage, leaf: Leaf, step: int, numbers: list[Any]) -> Work:
         return Work(stage, 0.0, kept, kept)
     u = torch.empty_like(leaf.param, dtype=leaf.dtype)
     env: dict[Any, Any] = {name: torch.empty_like(u) for name in INPUTS if name not in NOT_TENSORS}
+    env |= {name: u.new_empty(shape) for name, shape in sensed_shapes(*u.shape).items()}
     env |= {sum_key(s, name): u.new_empty(()) for s in stage.steps for name in s.tree_sums}
     frame = Frame({**env, "step": step}, dict(slots))
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=FACTORIZATIONS) as counter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,8 +20,29 @@ def check_optimizer(cls: Any, **hyper: Any) -> Iterator[Verdict]:
         yield Verdict(cls.__name__, law, detail == "", detail)
 
 
-def _problem() -> tuple[dict[str, torch.nn.Parameter], Callable[[Any], Callable[[], Tensor]]]:
-    """Four parameters, the last frozen, the third without a gradient; the closure fills the others' gradients."""
+@dataclass(frozen=True)
+class _Problem:
+    """Parameters by name, what is handed to the optimizer, and its closure."""
+
+    params: dict[str, torch.nn.Parameter]
+    given: Any
+    loss: Callable[[], Tensor]
+
+    def closure(self, opt: Any) -> Callable[[], Tensor]:
+        def closure() -> Tensor:
+            opt.zero_grad()
+            loss = self.loss()
+            loss.backward()
+            return loss
+
+        return closure
+
+
+def _problem(cls: Any, backwards: bool = False) -> _Problem:
+    """Four parameters, the last frozen, the third without a gradient; the closure fills the others' gradients.
+    ``backwards``: handed over in the other order."""
+    if cls.factory.chain().senses:
+        return _layers(backwards)
     g = torch.Generator().manual_seed(0)
     shapes = {"w": (6, 6), "b": (6,), "unused": (3, 3), "frozen": (2, 2)}
     params = {
@@ -28,42 +50,44 @@ def _problem() -> tuple[dict[str, torch.nn.Parameter], Callable[[Any], Callable[
     }
     params["frozen"].requires_grad_(False)
     target = torch.randn(6, 6, generator=g, dtype=torch.float64)
-
-    def closure_of(opt: Any) -> Callable[[], Tensor]:
-        def closure() -> Tensor:
-            opt.zero_grad()
-            loss = ((params["w"] @ params["w"].T + params["b"] - target) ** 2).mean()
-            loss.backward()
-            return loss
-
-        return closure
-
-    return params, closure_of
+    listed = list(reversed(params.items())) if backwards else list(params.items())
+    given = [{"params": listed, "optimizer": cls.factory.name}]
+    return _Problem(params, given, lambda: ((params["w"] @ params["w"].T + params["b"] - target) ** 2).mean())
 
 
-def _optimizer(cls: Any, params: Mapping[str, Tensor], hyper: Mapping[str, Any]) -> Optimizer:
-    groups = [{"params": list(params.items()), "optimizer": cls.factory.name}]
-    return cls(groups, **hyper)
+def _layers(backwards: bool) -> _Problem:
+    """The same of layers, for what watches them."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        used, unused, frozen = (torch.nn.Linear(k, k, bias=k == 6, dtype=torch.float64) for k in (6, 3, 2))
+        x, y = torch.randn(2, 12, 6, dtype=torch.float64)
+    frozen.requires_grad_(False)
+    params: Any = {"w": used.weight, "b": used.bias, "unused": unused.weight, "frozen": frozen.weight}
+    layers = {"used": used, "unused": unused, "frozen": frozen}
+    given = torch.nn.ModuleDict(reversed(layers.items()) if backwards else layers)
+    return _Problem(params, given, lambda: ((used(x).tanh() - y) ** 2).mean())
 
 
-def _go(cls: Any, hyper: Mapping[str, Any], count: int) -> tuple[dict[str, Any], Optimizer, Any]:
-    params, closure_of = _problem()
-    opt = _optimizer(cls, params, hyper)
+def _go(
+    cls: Any, hyper: Mapping[str, Any], count: int, backwards: bool = False
+) -> tuple[_Problem, Optimizer]:
+    problem = _problem(cls, backwards)
+    opt = cls(problem.given, **hyper)
     for _ in range(count):
-        opt.step(closure_of(opt))
-    return params, opt, closure_of
+        opt.step(problem.closure(opt))
+    return problem, opt
 
 
 def _still(cls: Any, hyper: Mapping[str, Any]) -> str:
-    params, _, _ = _go(cls, {**hyper, "lr": 0.0}, 4)
-    start, _ = _problem()
+    params = _go(cls, {**hyper, "lr": 0.0}, 4)[0].params
+    start = _problem(cls).params
     moved = [n for n in params if not torch.equal(params[n], start[n])]
     return f"with lr = 0 {moved[0]!r} moved" if moved else ""
 
 
 def _untouched(cls: Any, hyper: Mapping[str, Any]) -> str:
-    params, _, _ = _go(cls, hyper, 3)
-    start, _ = _problem()
+    params = _go(cls, hyper, 3)[0].params
+    start = _problem(cls).params
     moved = [n for n in ("unused", "frozen") if not torch.equal(params[n], start[n])]
     if moved:
         return f"{moved[0]!r} has no gradient, yet moved"
@@ -71,31 +95,27 @@ def _untouched(cls: Any, hyper: Mapping[str, Any]) -> str:
 
 
 def _resumed(cls: Any, hyper: Mapping[str, Any]) -> str:
-    whole, _, _ = _go(cls, hyper, 7)
-    params, opt, _ = _go(cls, hyper, 4)
-    again, closure_of = _problem()
-    for n, p in again.items():
-        p.data.copy_(params[n])
-    twin = _optimizer(cls, again, hyper)
+    whole = _go(cls, hyper, 7)[0].params
+    first, opt = _go(cls, hyper, 4)
+    again = _problem(cls)
+    for n, p in again.params.items():
+        p.data.copy_(first.params[n])
+    twin = cls(again.given, **hyper)
     twin.load_state_dict(opt.state_dict())
     for _ in range(3):
-        twin.step(closure_of(twin))
-    wrong = [n for n in whole if not torch.equal(whole[n], again[n])]
+        twin.step(again.closure(twin))
+    wrong = [n for n in whole if not torch.equal(whole[n], again.params[n])]
     return f"{wrong[0]!r} differs after save, load and continue" if wrong else ""
 
 
 def _reordered(cls: Any, hyper: Mapping[str, Any]) -> str:
-    whole, _, _ = _go(cls, hyper, 4)
-    params, closure_of = _problem()
-    opt = _optimizer(cls, dict(reversed(params.items())), hyper)
-    for _ in range(4):
-        opt.step(closure_of(opt))
-    seen = max(differs(params[n], whole[n]) for n in whole)
+    whole, other = (_go(cls, hyper, 4, backwards)[0].params for backwards in (False, True))
+    seen = max(differs(other[n], whole[n]) for n in whole)
     return f"the order of the parameters matters ({seen:.1e})" if seen > 1e-9 else ""
 
 
 def _forecast(cls: Any, hyper: Mapping[str, Any]) -> str:
-    _, opt, _ = _go(cls, hyper, 2)
+    _, opt = _go(cls, hyper, 2)
     said, held = opt.forecast_bytes(), opt.state_bytes()
     return f"forecast {said} bytes, holds {held}" if said != held else ""
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._chain import Part
+from .._chain import Part, sensed_shapes
 from .._leaf import Leaf
 from .._program import Frame, Step, build, resolve, run, sum_key, summed
 from .._state import make_slot, slot_shapes
@@ -24,7 +24,7 @@ TOLERANCE = 1e-12
 def check(rule: Transform | Part) -> list[Verdict]:
     """Every law that applies to a transform (hyperparameters without defaults are given plausible values)."""
     part = rule if isinstance(rule, Part) else sample(rule)
-    if part.transform.room in ("oracle", "search"):
+    if part.transform.room in ("sense", "oracle", "search"):
         return []
     name = part.transform.name
     found = []
@@ -81,12 +81,25 @@ def _inputs(steps: tuple[Step, ...], t: int, shape: tuple[int, ...]) -> dict[str
         k: torch.randn(shape, generator=generator, dtype=torch.float64)
         for k in ("u", "param", "grad", "hvp", "vector", "noise")
     }
-    env |= {"step": t, "loss": torch.tensor(1.0, dtype=torch.float64), "dot": _dot}
+    for name, sides in sensed_shapes(*shape).items() if len(shape) == 2 else ():
+        x = torch.randn(sides, generator=generator, dtype=torch.float64)
+        env[name] = x @ x.mT if name.endswith("cov") else x.square()
+    several = torch.randn((2, *shape), generator=generator, dtype=torch.float64)
+    env |= {"secant": several, "subspace": several}
+    env |= {"step": t, "loss": torch.tensor(1.0, dtype=torch.float64), "dot": _dot, "peak": _peak}
     for step in steps:
         for name, rule in step.tree_sums.items():
             value = rule.fn(*(env[a] for a in rule.asks))
             env[sum_key(step, name)] = {"sum": value.sum, "mean": value.mean, "max": value.amax}[rule.how]()  # type: ignore[index]
     return env
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return a @ (b.mT if b.dim() > 1 else b)
+
+
+def _peak(a: Tensor) -> Tensor:
+    return a.abs().amax()
 
 
 def _slots(part: Part, shape: tuple[int, ...]) -> dict[str, Any]:
@@ -178,7 +191,9 @@ def _cutting(part: Part) -> str | None:
         for rows in (slice(0, 2), slice(2, 6)):
             for cols in (slice(0, 1), slice(1, 4)):
                 cut = {
-                    k: _cut(v, "m n", rows, cols) if isinstance(v, Tensor) and v.dim() == 2 else v
+                    k: _cut(v, _AXES.get(k, "m n"), rows, cols)
+                    if isinstance(v, Tensor) and v.dim() == 2
+                    else v
                     for k, v in env.items()
                 }
                 cut |= {k: _cut(v, axes, rows, cols) for k, (v, axes) in sums.items()}
@@ -205,6 +220,9 @@ def _own_sums(steps: tuple[Step, ...], env: Mapping[str, Any]) -> dict[Any, tupl
                 frame = Frame({k: v for k, v in env.items() if k != "u"}, {})
                 found[sum_key(step, name)] = summed(step, name, env["u"], frame), axes[rule.over]
     return found
+
+
+_AXES = {"row_sq": "m", "col_sq": "n"}  # of inputs that are not shaped as the parameter is
 
 
 def _cut(v: Tensor, axes: str, rows: slice, cols: slice) -> Tensor:
@@ -245,7 +263,7 @@ def _permuting(part: Part) -> str | None:
         return None
     seen = _trace(part)
     order = torch.randperm(SHAPE[0] * SHAPE[1], generator=torch.Generator().manual_seed(3))
-    env = {k: v[order] if isinstance(v, Tensor) and v.dim() else v for k, v in seen.inputs[-1].items()}
+    env = {k: v[..., order] if isinstance(v, Tensor) and v.dim() else v for k, v in seen.inputs[-1].items()}
     axes = {name: slot.axes for name, slot, _ in part.slots()}
     slots = {
         k: v[..., order] if "m n" in axes[k] and v is not None else v for k, v in seen.before[-1].items()

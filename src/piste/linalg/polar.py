@@ -14,7 +14,12 @@ arithmetic:
   blows them up. After three steps of `KELLER` on one `A` that happens (singular values of 37 on 32 × 8 matrices
   of rank 4, and in training, where momentum is nearly rank-deficient, a loss three times worse), with
   `POLAR_EXPRESS` after two (of 800). So `A` is formed anew before its rounding error has grown to `_SLACK`: in
-  bf16 after two steps of `KELLER`, in float32, which rounds 65,000 times finer, after three of any.
+  bf16 after two steps of `KELLER`, in float32, which rounds 65,000 times finer, after three of any. The first `A` is
+  that of a matrix of Frobenius norm 1, so its own is at most 1 as well and its rounding errors, which are independent,
+  have a spectral norm of some eps / √m (later ones, all of whose eigenvalues are near 1: eps). Twice that is
+  reckoned with, since most rows may be zero (`POLAR_EXPRESS` blew up on 34 rows of which 7 were not). From m = 484 on
+  the first cycle may therefore have three steps of `KELLER`: largest singular values of 1.21 over low ranks, few rows,
+  signs and decays, where the usual form has 1.20, from 128 rows on (1.44 at 48).
 
 `newton_schulz` takes whichever counts fewer flops; timings agree with the count (equal at n = 1.5 m for
 five steps in bf16).
@@ -26,7 +31,10 @@ https://kellerjordan.github.io/posts/muon/, for `KELLER`; Amsel, Persson, Musco 
 Express: Optimal Matrix Sign Methods and Their Application to the Muon Algorithm" (2025),
 https://arxiv.org/abs/2505.16932, for `POLAR_EXPRESS`; Dao, Zhang, Amsel and Chen, "Gram Newton-Schulz: A
 Fast, Hardware-Aware Newton-Schulz Algorithm for Muon" (2026),
-https://dao-lab.ai/blog/2026/gram-newton-schulz, for the Gram side and its restart.
+https://dao-lab.ai/blog/2026/gram-newton-schulz, for the Gram side and its restart; Boissin, Massena, Mamalet and
+Serrurier, "Turbo-Muon: Accelerating Orthogonality-Based Optimization with Pre-Conditioning" (2025),
+https://arxiv.org/abs/2512.04632, for the rescaled rows, which are those of Prach and Lampert, "Almost-Orthogonal Layers
+for Efficient General-Purpose Lipschitz Networks" (2022), https://arxiv.org/abs/2208.03160.
 """
 
 from __future__ import annotations
@@ -42,6 +50,15 @@ Quintics = tuple[tuple[float, float, float], ...]
 
 KELLER: Quintics = ((3.4445, -4.7750, 2.0315),)
 """Steepest at zero, one polynomial for every step; never settles at 1 but stays in about [0.7, 1.2]."""
+
+TURBO: Quintics = (
+    (3.9505, -6.3029, 2.6377),
+    (3.7418, -5.5913, 2.3037),
+    (2.8769, -3.1427, 1.2046),
+    (2.8366, -3.0525, 1.2012),
+)
+"""Four of the five quintics that modded-nanogpt fitted for bf16, without the first, which `newton_schulz_rescaled`
+does not need."""
 
 CUBIC: Quintics = ((1.5, -0.5, 0.0),)
 """The classical iteration: slow at first, converges quadratically to 1."""
@@ -93,13 +110,48 @@ def newton_schulz(
     bf16, or float32 where the CPU has no instructions for bf16; float64 for a float64 input), the result has the
     input's dtype. A zero matrix stays zero.
     """
-    if steps < 1:
-        raise ValueError(f"newton_schulz needs steps >= 1 and got {steps}")
     x = u.to(dtype or _dtype(u))
     x = x / (torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True) + eps)
-    for cycle in _cycles(u.shape[-2], u.shape[-1], _schedule(coefficients, steps), x.dtype, x.device.type):
-        x = _apply(x, *_product(_gram(x), cycle))
-    return x.to(u.dtype)
+    return _iterate(x, _gram(x), _schedule(coefficients, steps)).to(u.dtype)
+
+
+def newton_schulz_rescaled(
+    u: Tensor,
+    steps: int = 4,
+    coefficients: Quintics = TURBO,
+    dtype: torch.dtype | None = None,
+    eps: float = 1e-7,
+) -> Tensor:
+    """As `newton_schulz`, but every row of the shorter side (of a square matrix: every row) is divided by its own
+    bound in place of the Frobenius norm, which starts the singular values higher and saves a step:
+
+        A = U Uᵀ,    s_i = (Σ_j |A_ij|)^(-1/2),    X₀ = diag(s) U,    A₀ = diag(s) A diag(s),
+
+    after which ‖X₀‖ ≤ 1 by Gershgorin's theorem. The Gram matrix that gives s is the one the first step needs.
+
+    What it approaches is the polar factor of `diag(s) U`: orthogonal all the same, and that of `U` where the rows of
+    `U` are orthogonal to one another, but in general another matrix, a far one where their lengths are very different.
+
+    Accuracy of four steps of `TURBO`, in float32 as in bf16: singular values end in [0, 1.15]; of Gaussian m × 1.5 m
+    matrices in [0.95, 1.04], of condition 100 (256 rows) above 0.65. `‖XXᵀ - I‖ / √m` is at most 1.02 times that of five
+    steps of `newton_schulz` with `KELLER`: 0.12 for 0.35 on square Gaussian ones, 0.16 for 0.33 at condition 100, and
+    0.75 for 0.75 at 1e5, where neither lifts the smallest. The polar factor of Gaussian matrices is met to 0.10 for
+    their 0.20. A zero matrix stays zero.
+    """
+    x = u.to(dtype or _dtype(u))
+    gram = _gram(x)
+    s = gram.abs().sum(-1).clamp(min=max(eps**2, torch.finfo(x.dtype).tiny)).rsqrt()
+    by_columns = x.shape[-2] > x.shape[-1]
+    x = x * (s.unsqueeze(-2) if by_columns else s.unsqueeze(-1))
+    gram = gram * s.unsqueeze(-1) * s.unsqueeze(-2)
+    return _iterate(x, gram, _schedule(coefficients, steps)).to(u.dtype)
+
+
+def _iterate(x: Tensor, gram: Tensor, schedule: Quintics) -> Tensor:
+    """The quintics of a schedule on a matrix of norm at most 1, whose Gram matrix is known."""
+    for i, cycle in enumerate(_cycles(x.shape[-2], x.shape[-1], schedule, x.dtype, x.device.type)):
+        x = _apply(x, *_product(_gram(x) if i else gram, cycle))
+    return x
 
 
 def newton_schulz_flops(
@@ -115,25 +167,27 @@ def _dtype(u: Tensor) -> torch.dtype:
 
 
 def _schedule(coefficients: Quintics, steps: int) -> Quintics:
+    if steps < 1:
+        raise ValueError(f"newton_schulz needs steps >= 1 and got {steps}")
     return (*coefficients, *coefficients[-1:] * steps)[:steps]
 
 
 @functools.cache
 def _cycles(m: int, n: int, schedule: Quintics, dtype: torch.dtype, device_type: str) -> tuple[Quintics, ...]:
     """The schedule cut where `A` is formed anew, at the length that counts fewest flops; 1 is the usual form."""
-    cuts = [_cut(schedule, most, torch.finfo(dtype).eps) for most in (1, 2, 3)]
+    cuts = [_cut(schedule, most, torch.finfo(dtype).eps, min(m, n)) for most in (1, 2, 3)]
     return min(cuts, key=lambda cycles: _flops(m, n, cycles, device_type, dtype))
 
 
-def _cut(schedule: Quintics, most: int, eps: float) -> tuple[Quintics, ...]:
+def _cut(schedule: Quintics, most: int, eps: float, m: int) -> tuple[Quintics, ...]:
     """Cycles of at most so many steps. An error in `A` grows by a² in each carried one."""
     cycles: list[Quintics] = []
-    error = eps
+    error = 0.0
     for quintic in schedule:
         error = error * cycles[-1][-1][0] ** 2 if cycles else 0.0
         if not cycles or len(cycles[-1]) == most or error > _SLACK:
+            error = eps if cycles else 2 * eps / m**0.5
             cycles.append(())
-            error = eps
         cycles[-1] += (quintic,)
     return tuple(cycles)
 

@@ -1,6 +1,9 @@
 """The named optimizers: each a short chain, its equations and its sources."""
 
+from .adafisher import AdaFisher as AdaFisher
+from .adafisher import AdaFisherW as AdaFisherW
 from .adagrad import Adagrad as Adagrad
+from .adahessian import AdaHessian as AdaHessian
 from .adam import Adam as Adam
 from .adam import AdaMax as AdaMax
 from .adam import AdamW as AdamW
@@ -12,12 +15,17 @@ from .conjugate import NonlinearCG as NonlinearCG
 from .efcp import LowRankMFAC as LowRankMFAC
 from .efcp import SparseGGT as SparseGGT
 from .efcp import SparseMFAC as SparseMFAC
+from .kfac import EKFAC as EKFAC
+from .kfac import KFAC as KFAC
+from .fosi import FOSI as FOSI
+from .fosi import FOSIAdam as FOSIAdam
 from .ggt import GGT as GGT
 from .induced import InducedMetricLogSGD as InducedMetricLogSGD
 from .induced import InducedMetricRMS as InducedMetricRMS
 from .induced import InducedMetricSGD as InducedMetricSGD
 from .lamb import LAMB as LAMB
 from .lbfgs import LBFGS as LBFGS
+from .levenberg import LevenbergMarquardt as LevenbergMarquardt
 from .lion import Lion as Lion
 from .mfac import MFAC as MFAC
 from .muon import Muon as Muon
@@ -26,6 +34,16 @@ from .psps import PSPSL1 as PSPSL1
 from .psps import PSPSL2 as PSPSL2
 from .psps import PSPSAdaGrad as PSPSAdaGrad
 from .psps import PSPSAdam as PSPSAdam
+from .newton import RootNewton as RootNewton
+from .newton import UniversalNewton as UniversalNewton
+from .oasis import OASIS as OASIS
+from .polynomial import KrylovGD as KrylovGD
+from .polynomial import PolynomialGD as PolynomialGD
+from .psgd import PSGDPRO as PSGDPRO
+from .psgd import PSGDKron as PSGDKron
+from .psgd_lra import PSGDLRA as PSGDLRA
+from .psgd_newton import PSGDKronNewton as PSGDKronNewton
+from .psgd_newton import PSGDLRANewton as PSGDLRANewton
 from .rmsprop import RMSProp as RMSProp
 from .sam import SAM as SAM
 from .sam import SAMAdamW as SAMAdamW
@@ -35,3 +53,21 @@ from .schedulefree import ScheduleFreeSGD as ScheduleFreeSGD
 from .sgd import SGD as SGD
 from .shampoo import Shampoo as Shampoo
 from .soap import SOAP as SOAP
+from .sophia import SophiaG as SophiaG
+from .sophia import SophiaH as SophiaH
+from .mars import ExactMARSAdamW as ExactMARSAdamW
+from .mars import MARSAdamW as MARSAdamW
+from .mars import MARSLion as MARSLion
+from .mars import MARSM as MARSM
+from .mars import MARSShampoo as MARSShampoo
+from .scion import Scion as Scion
+from .scion import ScionColumns as ScionColumns
+from .scion import ScionRMS as ScionRMS
+from .scion import ScionRows as ScionRows
+from .scion import ScionSign as ScionSign
+from .steepest import RowDescent as RowDescent
+from .steepest import SignDescent as SignDescent
+from .steepest import SpectralDescent as SpectralDescent
+from .trust_region import TrustRegionL2 as TrustRegionL2
+from .trust_region import TrustRegionSign as TrustRegionSign
+from .trust_region import TrustRegionSpectral as TrustRegionSpectral

@@ -1,5 +1,14 @@
 """Where the slope comes from. Without an oracle in the chain it is what the user's ``backward`` left in ``p.grad``."""
 
 from .backprop import backprop as backprop
+from .fisher import drawn_labels as drawn_labels
 from .hutchinson import hutchinson as hutchinson
+from .hutchinson import hutchinson_and_secant as hutchinson_and_secant
+from .hutchinson import sampled_fisher as sampled_fisher
+from .hutchinson import spatial_hutchinson as spatial_hutchinson
+from .newton import extreme_subspace as extreme_subspace
+from .newton import newton as newton
+from .newton import symmetric_polynomial as symmetric_polynomial
+from .residuals import levenberg_marquardt as levenberg_marquardt
 from .sam import sam as sam
+from .recursive import recursive as recursive

@@ -79,6 +79,9 @@ def space(entry: Entry, kind: str) -> dict[str, tuple[float, float]]:
     return {"lr": (centre / MARGIN, centre * MARGIN), **entry.ranges}
 
 
+PROVIDED = {"closure", "module"}  # what a task can give an optimizer
+
+
 def factor(entry: Entry, step: int, steps: int) -> float:
     """What multiplies the learning rate at `step` of `steps` (from 0)."""
     warmup = max(1, round(WARMUP * steps))
@@ -97,7 +100,7 @@ def entry(name: str) -> Entry:
     if name.lower() not in names:
         raise unknown("entry", name, (e.name for e in names.values()))
     registered = names[name.lower()]
-    beyond = set(registered.needs) - {"closure"}
+    beyond = set(registered.needs) - PROVIDED
     if beyond:
         raise RaceError(
             f"{registered.name} cannot race: it needs {', '.join(sorted(beyond))}, which a race task does not provide"
@@ -121,7 +124,7 @@ def every() -> list[str]:
     """All registered optimizers that a task can feed, the default ones first."""
     import piste
 
-    able = [e.name for e in piste.registry("optimizer") if set(e.needs) <= {"closure"}]
+    able = [e.name for e in piste.registry("optimizer") if set(e.needs) <= PROVIDED]
     return [n for n in DEFAULT if n in able] + [n for n in able if n not in DEFAULT]
 
 

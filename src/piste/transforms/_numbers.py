@@ -45,3 +45,8 @@ def minimum(a: Any, b: Any) -> Any:
 def ratio(a: Any, b: Any) -> Any:
     """a / b, and 0 where both are 0 (a schedule-free weight at lr = 0)."""
     return where(b == 0, a * 0.0, a / where(b == 0, b + 1.0, b))
+
+
+def wide(x: Tensor) -> Tensor:
+    """In float64, where the device has it: sums that steer everything do not depend on how they are cut."""
+    return x if x.device.type == "mps" else x.to(torch.float64)

@@ -1,0 +1,100 @@
+"""Write the race's tables into docs/preconditioners.md: `python docs/_preconditioners.py RACE.journal [RACE.journal …]`.
+
+What was seen stands beside what the papers say; which races to run is said at the end of the tables.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+from piste import race
+from piste.race.results import Results
+from piste.race.score import EntryScore, TaskScore, score
+from piste.race.statistics import Interval
+
+PAGE = Path(__file__).with_name("preconditioners.md")
+BEGIN, END = "<!-- race: written by docs/_preconditioners.py -->", "<!-- /race -->"
+# What the papers say of speed against AdamW, in steps unless they say otherwise.
+SAID = {
+    "SOAP": "over 40 % fewer steps than AdamW and over 35 % less time, 360M and 660M, large batch: 1.67 ×",
+    "Shampoo": "(of its distributed form) far fewer steps, no number for language models",
+    "DistributedShampoo": "at most 10 % slower a step than diagonal methods",
+    "Muon": "1.35 × in a NanoGPT speed-run",
+    "TurboMuon": "Muon's steps, 5–10 % less time",
+    "PSGDKron": "no number",
+    "MARSAdamW": "no number in the abstract; a clear lead on GPT-2",
+    "AdaHessian": "no number for language models against AdamW's steps",
+    "ASGO": "no number",
+    "Lion": "up to 2.3 × less compute (on diffusion)",
+}
+AGAIN = (
+    'Tuned anew by others ("Fantastic Pretraining Optimizers and Where to Find Them"), the best of these reach 1.4 × at '
+    "0.1B parameters and 1.1 × at 1.2B."
+)
+
+
+def main(storages: list[str]) -> None:
+    races = [race.results(path) for path in storages]
+    tables = [_table(s) for found in races for s in score(found).values()]
+    head, rest = PAGE.read_text().split(BEGIN, 1)
+    tail = rest.split(END, 1)[1]
+    PAGE.write_text("\n\n".join([head + BEGIN, *tables, AGAIN, _origin(races), END]) + tail)
+
+
+def _table(s: TaskScore) -> str:
+    lines = [
+        f"### `{s.info.name}`: {s.info.steps:,} steps of {s.info.batch} sequences",
+        "",
+        f"{s.info.description}. {s.seeds} fresh seeds; {s.reference} was also run at "
+        + " and ".join(f"{h:g} ×" for h in s.horizons if h != 1)
+        + " the steps. Differences below "
+        + f"{s.detectable:.2g} cannot be told apart.",
+        "",
+        "| place | method | final loss | steps: AdamW's for the same loss | seconds likewise | step, ms | the paper says |",
+        "|---|---|---:|---|---|---:|---|",
+    ]
+    base = next(e for e in s.entries if e.entry == s.reference)
+    lines += [_row(e, base) for e in s.entries]
+    return "\n".join(lines)
+
+
+def _row(e: EntryScore, base: EntryScore) -> str:
+    if e.state != "ranked":
+        return f"| – | {e.entry} | {e.state} |  |  |  | {SAID.get(e.entry, '–')} |"
+    place = "–" if e.rank is None or e.rank.place is None else f"{e.rank.place}{'=' * e.rank.shared}"
+    edge = "\\*" if any("edge" in flag for flag in e.flags) else ""
+    steps = "1" if e.entry == base.entry else _times(e.speedup, 1.0)
+    pace = (base.step_seconds or math.nan) / (e.step_seconds or math.nan)
+    seconds = "1" if e.entry == base.entry else _times(e.speedup, pace)
+    ms = "–" if e.step_seconds is None else f"{e.step_seconds * 1e3:.3g}"
+    said = SAID.get(e.entry, "–")
+    return f"| {place} | {e.entry} | {e.loss:.4g}{edge} | {steps} | {seconds} | {ms} | {said} |"
+
+
+def _times(speedup: Interval | None, pace: float) -> str:
+    """A factor with its simultaneous bounds; beyond the runs that there are, one side only."""
+    if speedup is None:
+        return "–"
+    low, middle, high = (pace * x for x in (speedup.low, speedup.mid, speedup.high))
+    if math.isinf(middle):
+        return f"over {low:.2f} ×" if math.isfinite(low) else f"over {pace * 2:.2f} ×"
+    top = "…" if math.isinf(high) else f"{high:.2f}"
+    return f"{middle:.2f} × ({low:.2f} to {top})"
+
+
+def _origin(races: list[Results]) -> str:
+    said = races[0].environment
+    entries = ",".join(races[0].entries)
+    tasks = " ".join(f"--task {name}" for found in races for name in found.tasks)
+    return (
+        "A star marks a learning rate at the edge of its grid. "
+        f"Ran on {said['date'][:10]} with torch {said['torch']}, Python {said['python']}, {said['cores']} cores "
+        f"({said['processor']}). To repeat it: `piste race {tasks} --entries {entries}`, then "
+        "`python docs/_preconditioners.py` and the journal."
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

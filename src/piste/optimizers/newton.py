@@ -1,0 +1,60 @@
+"""Newton's method with a step that makes it global."""
+
+from __future__ import annotations
+
+from .._define import optimizer
+from .._transform import Chain, chain
+from ..oracles.newton import newton
+from ..searches import universal_newton
+from ..transforms.decay import descend
+from ..transforms.newton import follow, scale_by_root_newton
+
+
+@optimizer
+def RootNewton(
+    lr: float = 1.0, q: float = 4.0, smoothness: float = 1.0, products: int = 64, exact: bool = False
+) -> Chain:
+    """Newton's method, shortened by a formula so that it converges from anywhere.
+
+        n = |∇²f|⁻¹ g;    γ² = gᵀn
+        p ← p - η n / (1 + θ),    θ = (9M)^(1/(q-1)) γ^((q-2)/(q-1)),    M = ``smoothness``
+
+    Needs ``step(closure)``, on the full batch. For small smooth convex problems: the directions are exact up to
+    ``products`` weights, and what so many conjugate gradient steps find beyond (two evaluations each; ``exact``: a
+    double backward each, which needs ``piste.closure``). Leave lr at 1. q = 2 to 4 says how smooth f is: 3 for
+    Lipschitz Hessians (rate k⁻²), 4 for Lipschitz third derivatives (k⁻³), M being the constant in the Hessian's norm.
+
+    On exact directions equal to the authors' code; where the loss is not convex |λ| takes the place of λ. Version 2
+    of the paper is called "Newton Method Revisited: Global Convergence Rates up to O(k^-3) for Stepsize Schedules and
+    Linesearch Procedures".
+
+    Reference: "Damped Newton Method with Near-Optimal Global O(k^-3) Convergence Rate", Slavomír Hanzely,
+    Farshed Abdukhakimov, Martin Takáč, 2024, https://arxiv.org/abs/2405.18926
+    Reference: "Damped Newton Method with Near-Optimal Global Oleft(k^{-3} right) Convergence Rate", the same title as
+    catalogues spell it
+    """
+    return chain(newton(products, exact), scale_by_root_newton(smoothness, q), descend(lr))
+
+
+@optimizer
+def UniversalNewton(
+    lr: float = 1.0,
+    beta: float = 1.0,
+    sigma0: float = 1.0,
+    c: float = 2.0,
+    products: int = 64,
+    exact: bool = False,
+) -> Chain:
+    """Newton's method with a step found by backtracking: no constant of the loss is needed.
+
+        n = |∇²f|⁻¹ g;    γ² = gᵀn;    α = 1/(1 + θ),  θ = cʲ σ γ^β
+        the first j = 0, 1, … with ⟨∇f(p - αn), n⟩ ≥ ‖∇f(p - αn)‖*² / 2αθ;    σ ← σ cʲ⁻¹
+        p ← p - η α n
+
+    Needs ``step(closure)``, on the full batch; for small smooth convex problems of unknown smoothness (see RootNewton).
+    β from 2/3 to 1. The authors' code has c = 1 by default, which never backs off; 2 is ours.
+
+    Reference: "Damped Newton Method with Near-Optimal Global O(k^-3) Convergence Rate", Slavomír Hanzely,
+    Farshed Abdukhakimov, Martin Takáč, 2024, https://arxiv.org/abs/2405.18926
+    """
+    return chain(newton(products, exact), follow(), universal_newton(lr, beta, sigma0, c, products, exact))
