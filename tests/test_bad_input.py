@@ -71,7 +71,11 @@ def test_hyperparameters(hyper, kind, message):
         ({"rest": {"embeding": piste.AdamW.group()}}, ValueError, ["'embeding'", "did you mean 'embedding'"]),
         ({"rest": {"conv": piste.AdamW.group()}}, ValueError, ["'conv'", "Muon itself", "overrides"]),
         ({"rest": {"head": 3e-4}}, ValueError, ["'head': 0.0003", "piste.AdamW.group"]),
-        ({"rest": {"head": {"optimizer": "AdamW", "lr": -1.0}}}, ValueError, ["rest group of Muon for 'head'", "lr"]),
+        (
+            {"rest": {"head": {"optimizer": "AdamW", "lr": -1.0}}},
+            ValueError,
+            ["rest group of Muon for 'head'", "lr"],
+        ),
         ({"rest": {"tied": {"optimizer": "AdamW", "lrr": 1.0}}}, TypeError, ["Muon for 'tied'", "'lr'"]),
         ({"overrides": {"innner*": "rest"}}, ValueError, ["innner*", "inner"]),
         ({"overrides": {"inner.weight": "hiden"}}, ValueError, ["hiden", "hidden"]),

@@ -78,9 +78,7 @@ def ExactMARSAdamW(
 
 
 @optimizer
-def MARSLion(
-    lr: float = 1e-4, beta1: float = 0.95, weight_decay: float = 0.0, gamma: float = 0.025
-) -> Chain:
+def MARSLion(lr: float = 1e-4, beta1: float = 0.95, weight_decay: float = 0.0, gamma: float = 0.025) -> Chain:
     """The sign of the average of corrected gradients.
 
         c as in :class:`MARSAdamW`;   m ← β₁m + (1-β₁)c;   p ← p - η (sign m + λp)
@@ -91,9 +89,7 @@ def MARSLion(
     Reference: "MARS: Unleashing the Power of Variance Reduction for Training Large Models", Huizhuo Yuan, Yifeng Liu,
     Shuang Wu, Xun Zhou, Quanquan Gu, 2024, https://arxiv.org/abs/2411.10438
     """
-    return chain(
-        _corrected(gamma, beta1), ema(beta1), take_sign(), decay_weights(weight_decay), descend(lr)
-    )
+    return chain(_corrected(gamma, beta1), ema(beta1), take_sign(), decay_weights(weight_decay), descend(lr))
 
 
 def _rest_of_shampoo() -> dict[str, Any]:

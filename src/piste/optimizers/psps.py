@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from .._define import optimizer
 from .._chain import Part
+from .._define import optimizer
 from .._transform import Chain, chain
 from ..oracles.backprop import backprop
 from ..oracles.hutchinson import hutchinson

@@ -12,7 +12,12 @@ from .._transform import oracle, weights
 
 @oracle(previous=weights)
 def recursive(
-    evaluate: Any, params: Sequence[Tensor], previous: Sequence[Tensor | None], *, beta1: float, gamma: float = 1.0
+    evaluate: Any,
+    params: Sequence[Tensor],
+    previous: Sequence[Tensor | None],
+    *,
+    beta1: float,
+    gamma: float = 1.0,
 ) -> Any:
     """c = ∇f(w) + γ β₁/(1-β₁) (∇f(w) - ∇f(w')), w' the weights of the step before, both on today's batch.
 

@@ -10,14 +10,15 @@ from .._transform import transform
 
 @transform(scope="tensor", invariant=("sign",))
 def scale_by_factor(g: Tensor, param: Tensor, *, damp: float) -> Tensor:
-    """g (XᵀX + λI)⁻¹, X the n × r weights themselves.
+    """g (XᵀX + λI)⁻¹, X the n × r weights themselves, of which the longer axis is n: for r × n it is (XXᵀ + λI)⁻¹ g.
 
     Reference: "The Power of Preconditioning in Overparameterized Low-Rank Matrix Sensing", Xingyu Xu, Yandi Shen,
     Yuejie Chi, Cong Ma, 2023, https://arxiv.org/abs/2302.01186
     """
-    x, (m, n) = param, g.shape[-2:]
-    eye = torch.eye(min(m, n), dtype=g.dtype, device=g.device)
-    if n <= m:
-        return torch.linalg.solve(x.mT @ x + damp * eye, g.mT).mT
-    inner = torch.linalg.solve(x @ x.mT + damp * eye, x)  # the same by Woodbury's identity
-    return (g - (g @ x.mT) @ inner) / damp
+    if g.shape[-2] < g.shape[-1]:
+        return torch.linalg.solve(_gram(param.mT, damp), g)
+    return torch.linalg.solve(_gram(param, damp), g.mT).mT
+
+
+def _gram(x: Tensor, damp: float) -> Tensor:
+    return x.mT @ x + damp * torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
