@@ -215,7 +215,11 @@ class Optimizer(torch.optim.Optimizer):
                 lanes.append(make_lane(members, chain, steps + 1))
                 started.append((group, members))
         given = Pass(
-            gradients, {"loss": loss, **multipass.extras, **heard, **told}, self.compile, self.seed, self.fused
+            gradients,
+            {"loss": loss, **multipass.extras, **heard, **told},
+            self.compile,
+            self.seed,
+            self.fused,
         )
         with _metrics.watch(self._metrics, lanes, gradients):
             run(lanes, given, lambda *meeting: meet(multipass, *meeting))

@@ -18,7 +18,9 @@ import torch
 from torch import Tensor
 
 CASE = dict(tolerance=1e-7, hyper={"ngrads": 6, "eps": 0.1, "betas": (0.5, 0.9)})
-SMOOTH = False  # gradients that are nearly parallel: differences of runs drown in the rounding of their products
+SMOOTH = (
+    False  # gradients that are nearly parallel: differences of runs drown in the rounding of their products
+)
 
 
 def flat(tensors: list[Tensor]) -> Tensor:

@@ -260,7 +260,9 @@ def _permuting(part: Part) -> str | None:
     order = torch.randperm(SHAPE[0] * SHAPE[1], generator=torch.Generator().manual_seed(3))
     env = {k: v[..., order] if isinstance(v, Tensor) and v.dim() else v for k, v in seen.inputs[-1].items()}
     axes = {name: slot.axes for name, slot, _ in part.slots()}
-    slots = {k: v[..., order] if "m n" in axes[k] and v is not None else v for k, v in seen.before[-1].items()}
+    slots = {
+        k: v[..., order] if "m n" in axes[k] and v is not None else v for k, v in seen.before[-1].items()
+    }
     u, _ = _apply(seen.steps, env, slots, seen.numbers)
     return (
         "" if differs(u, seen.out[-1][0][order]) <= TOLERANCE else "the order of the vector's entries matters"

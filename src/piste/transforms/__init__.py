@@ -23,6 +23,9 @@ from .clipping import clip_by_unit_norm as clip_by_unit_norm
 from .clipping import clip_by_value as clip_by_value
 from .composites import cautious as cautious
 from .composites import graft as graft
+from .compressed import scale_by_low_rank_mfac as scale_by_low_rank_mfac
+from .compressed import scale_by_sparse_ggt as scale_by_sparse_ggt
+from .compressed import scale_by_sparse_mfac as scale_by_sparse_mfac
 from .curvature import scale_by_adahessian as scale_by_adahessian
 from .curvature import scale_by_oasis as scale_by_oasis
 from .curvature import scale_by_sophia as scale_by_sophia
@@ -30,6 +33,13 @@ from .decay import decay_new_weights as decay_new_weights
 from .decay import decay_weights as decay_weights
 from .decay import descend as descend
 from .directions import orthograd as orthograd
+from .energy import scale_by_aegd as scale_by_aegd
+from .energy import scale_by_energy as scale_by_energy
+from .factors import scale_by_factor as scale_by_factor
+from .induced import inverse_rms as inverse_rms
+from .induced import scale_by_induced_log_metric as scale_by_induced_log_metric
+from .induced import scale_by_induced_metric as scale_by_induced_metric
+from .induced import step_in_induced_metric as step_in_induced_metric
 from .kfac import clip_by_kl as clip_by_kl
 from .kfac import divide_by_square as divide_by_square
 from .kfac import in_kronecker_eigenbasis as in_kronecker_eigenbasis
@@ -41,8 +51,13 @@ from .layerwise import normalize_rms as normalize_rms
 from .layerwise import scale_by_trust_ratio as scale_by_trust_ratio
 from .mirror import dual_average as dual_average
 from .mirror import exponentiate as exponentiate
+from .momentum import debiased_ema as debiased_ema
 from .momentum import ema as ema
 from .momentum import trace as trace
+from .polyak import scale_by_hessian_diagonal as scale_by_hessian_diagonal
+from .polyak import scale_by_polyak as scale_by_polyak
+from .polyak import scale_by_polyak_l1 as scale_by_polyak_l1
+from .polyak import scale_by_polyak_l2 as scale_by_polyak_l2
 from .newton import follow as follow
 from .newton import scale_by_root_newton as scale_by_root_newton
 from .newton import split_step as split_step
@@ -50,6 +65,7 @@ from .projection import project_ball as project_ball
 from .projection import project_box as project_box
 from .proximal import extrapolate as extrapolate
 from .proximal import prox_l1 as prox_l1
+from .quasinewton import conjugate as conjugate
 from .psgd import newton_by_kron as newton_by_kron
 from .psgd import whiten_by_kron as whiten_by_kron
 from .psgd import whiten_by_rotated_kron as whiten_by_rotated_kron

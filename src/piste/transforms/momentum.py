@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from .._transform import moment, transform
-from ._numbers import where
+from ._numbers import debias, where
 
 
 @transform(invariant=("sign",), momentum_buffer=moment)
@@ -42,3 +42,14 @@ def trace(
     """
     b = momentum * momentum_buffer + where(step == 1, 1.0, 1 - dampening) * u
     return (u + momentum * b if nesterov else b), b
+
+
+@transform(invariant=("sign",), momentum_buffer=moment)
+def debiased_ema(u: Tensor, step: Any, momentum_buffer: Tensor, *, momentum: float) -> Any:
+    """m ← μm + (1-μ)u;  u ← m / (1-μᵗ): Adam's first moment.
+
+    Reference: "Adam: A Method for Stochastic Optimization", Diederik P. Kingma, Jimmy Ba, 2015,
+    https://arxiv.org/abs/1412.6980
+    """
+    m = momentum_buffer.lerp(u, 1 - momentum)
+    return debias(m, momentum, step), m

@@ -42,3 +42,19 @@ def scale_by_lbfgs(
         q = q + a * (alpha - rho * dot(b, q))
     first = 1 / dot(g, g.sign()).clamp(min=1.0)  # ‖g‖₁
     return q * where(step == 1, first, 1.0), param, g, new_s if kept else None, new_y if kept else None
+
+
+@transform(scope="tree", last_grad=moment, direction=moment)
+def conjugate(g: Tensor, dot: Any, last_grad: Tensor, direction: Tensor) -> Any:
+    """u = g + βd, d the last u, β = max(0, gᵀ(g - g₋) / g₋ᵀg₋): nonlinear conjugate gradients, Polak and Ribière's β.
+
+    Where u would point uphill (gᵀu ≤ 0) it starts again from g. For a line search that is close to exact.
+
+    Reference: "Note sur la convergence de méthodes de directions conjuguées", E. Polak, G. Ribière, 1969,
+    https://doi.org/10.1051/m2an/196903R100351
+    """
+    size = dot(last_grad, last_grad)
+    beta = torch.where(size > 0, dot(g, g - last_grad) / torch.where(size > 0, size, 1.0), 0.0).clamp(min=0.0)
+    u = g + beta * direction
+    u = torch.where(dot(g, u) > 0, u, g)
+    return u, g, u
