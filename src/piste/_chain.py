@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SCOPES = ("element", "tensor", "tree")
 ROOMS = ("oracle", "direction", "length", "delta", "point")
-INPUTS = ("param", "grad", "step", "loss", "hvp", "vector", "secant", "subspace", "noise", "dot")
+INPUTS = ("param", "grad", "step", "loss", "hvp", "vector", "secant", "rows", "noise", "dot")
 PROVIDED = ("param", "grad", "step", "noise", "dot")  # what a step has without an oracle or a closure
 
 

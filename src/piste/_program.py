@@ -17,7 +17,7 @@ from torch import Tensor
 from ._chain import INPUTS, SCOPES, sees_sheet
 from ._transform import Chain, Slot, Sum, Transform
 
-WEIGHT_SPACE = ("param", "grad", "hvp", "vector", "secant", "subspace")  # the inputs a composite maps along with its update
+WEIGHT_SPACE = ("param", "grad", "hvp", "vector", "secant", "rows")  # the inputs a composite maps along with its update
 
 
 class _Number:

@@ -73,15 +73,15 @@ def _apply(
     return u, frame.slots
 
 
-def _inputs(steps: tuple[Step, ...], t: int, shape: tuple[int, ...]) -> dict[str, Any]:
+def _inputs(steps: tuple[Step, ...], t: int, shape: tuple[int, ...], several: int = 2) -> dict[str, Any]:
     """Independent u, grad, param ...: with u = grad a wrong rule passes."""
     generator = torch.Generator().manual_seed(97 * t)
     env: dict[str, Any] = {
         k: torch.randn(shape, generator=generator, dtype=torch.float64)
         for k in ("u", "param", "grad", "hvp", "vector", "noise")
     }
-    several = torch.randn((2, *shape), generator=generator, dtype=torch.float64)
-    env |= {"secant": several, "subspace": several, "step": t, "loss": torch.tensor(1.0, dtype=torch.float64), "dot": torch.dot}
+    rows = torch.randn((max(2, several), *shape), generator=generator, dtype=torch.float64)
+    env |= {"secant": rows[:2], "rows": rows[:several], "step": t, "loss": torch.tensor(1.0, dtype=torch.float64), "dot": torch.dot}
     for step in steps:
         for name, rule in step.tree_sums.items():
             value = rule.fn(*(env[a] for a in rule.asks))
@@ -108,7 +108,8 @@ def _trace(part: Part, count: int = 3, scale: float = 1.0, shape: tuple[int, ...
     for t in range(first, first + count):
         numbers: list[Any] = []
         steps = build(resolve(Chain((part,)), t, numbers))
-        env = _inputs(steps, t, shape)
+        windows = [v.shape[0] for v in slots.values() if v is not None and v.dim() > len(shape)]
+        env = _inputs(steps, t, shape, max(windows, default=2))
         for k in ("u", "grad", "hvp"):
             env[k] = env[k] * scale
         result.steps, result.numbers = steps, numbers
@@ -233,13 +234,19 @@ def _stacking(part: Part) -> str | None:
     return ""
 
 
+def _permuted(v: Tensor, order: Tensor) -> Tensor:
+    """A vector, several of them, or a matrix over the whole tree."""
+    v = v[..., order]
+    return v[order] if v.dim() == 2 and len(v) == len(order) else v
+
+
 def _permuting(part: Part) -> str | None:
     if part.scope != "tree":
         return None
     seen = _trace(part)
     order = torch.randperm(SHAPE[0] * SHAPE[1], generator=torch.Generator().manual_seed(3))
-    env = {k: v[..., order] if isinstance(v, Tensor) and v.dim() else v for k, v in seen.inputs[-1].items()}
-    slots = {k: v if v is None or not v.dim() else v[..., order] for k, v in seen.before[-1].items()}
+    env = {k: _permuted(v, order) if isinstance(v, Tensor) and v.dim() else v for k, v in seen.inputs[-1].items()}
+    slots = {k: v if v is None or not v.dim() else _permuted(v, order) for k, v in seen.before[-1].items()}
     u, _ = _apply(seen.steps, env, slots, seen.numbers)
     return (
         "" if differs(u, seen.out[-1][0][order]) <= TOLERANCE else "the order of the vector's entries matters"

@@ -14,6 +14,7 @@ from .lbfgs import LBFGS as LBFGS
 from .levenberg import LevenbergMarquardt as LevenbergMarquardt
 from .lion import Lion as Lion
 from .muon import Muon as Muon
+from .newton import FilteredNewton as FilteredNewton
 from .newton import RootNewton as RootNewton
 from .newton import UniversalNewton as UniversalNewton
 from .oasis import OASIS as OASIS

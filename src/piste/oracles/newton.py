@@ -133,14 +133,14 @@ def _first(step: int) -> bool:
     return True
 
 
-@oracle(provides=("loss", "subspace"), whole="exact")
+@oracle(provides=("loss", "rows"), whole="exact")
 def extreme_subspace(
     evaluate: Any, params: Sequence[Tensor], noise: Sequence[Tensor], *, approx_k: int = 5, approx_l: int = 0,
     refresh: bool = _first, exact: bool = False,  # type: ignore[assignment]
 ) -> Any:  # fmt: skip
     """The gradient, and where ``refresh`` holds the Hessian's k largest and l smallest eigenvalues with their vectors:
 
-        subspace = the rows v / √|λ|, so that Σ s (sᵀg) is |∇²f|⁻¹ g in their span
+        rows = v / √|λ|, so that Σ s (sᵀg) is |∇²f|⁻¹ g in their span
 
     by Lanczos' method from a random vector, with max(4(k + l), 2 ln n) products, as the paper has it.
 
@@ -162,3 +162,28 @@ def extreme_subspace(
     if len(rows) < several:
         rows = torch.cat([rows, rows.new_zeros(several - len(rows), rows.shape[-1])])
     return loss, grads, where.locals(rows)
+
+
+@oracle(provides=("loss", "rows"), whole="always")
+def hessian(evaluate: Any, params: Sequence[Tensor], *, max_size: int = 2000, exact: bool = False) -> Any:
+    """The gradient, and the whole Hessian, from as many products as there are weights:
+
+        rows = ∇²f(w) [n, n], made symmetric
+
+    Above ``max_size`` weights it refuses.
+    """
+    count = sum(p.numel() for p in evaluate.params if p.requires_grad)
+    if count > max_size:
+        raise ValueError(
+            f"the whole Hessian of {count} weights has {count}² entries and takes {count} products a step: use a method "
+            f"that takes products alone (RootNewton, KrylovGD), freeze weights, or raise max_size above {max_size}"
+        )
+    if exact:
+        evaluate.refuse_exact()
+    loss, grads = evaluate()
+    where = space(params, grads)
+    if where is None:
+        return loss, grads, None
+    product = _product(evaluate, where, exact)
+    rows = torch.stack([product(e) for e in torch.eye(len(where.flat(grads)), dtype=where.dtype)])
+    return loss, grads, where.locals((rows + rows.mT) / 2)

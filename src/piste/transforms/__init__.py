@@ -35,6 +35,7 @@ from .mirror import dual_average as dual_average
 from .mirror import exponentiate as exponentiate
 from .momentum import ema as ema
 from .momentum import trace as trace
+from .newton import filter_newton as filter_newton
 from .newton import follow as follow
 from .newton import scale_by_root_newton as scale_by_root_newton
 from .newton import split_step as split_step
