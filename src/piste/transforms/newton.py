@@ -85,7 +85,7 @@ def filter_newton(
     functions", Michael C. Burkhart, 2023, https://doi.org/10.1007/s11590-022-01895-5
     """
     n = g.numel()
-    values, vectors = torch.linalg.eigh(wide(rows))
+    values, vectors = torch.linalg.eigh(wide(rows + rows.mT) / 2)
     values = values.abs().clamp(min=1e-10 * float(values.abs().amax()) or 1.0)
     Q = vectors @ (values.unsqueeze(-1) * vectors.mT)
     eye = torch.eye(n, dtype=Q.dtype, device=Q.device)
