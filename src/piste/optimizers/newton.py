@@ -24,8 +24,8 @@ def RootNewton(
     double backward each, which needs ``piste.closure``). Leave lr at 1. q = 2 to 4 says how smooth f is: 3 for
     Lipschitz Hessians (rate k⁻²), 4 for Lipschitz third derivatives (k⁻³), M being the constant in the Hessian's norm.
 
-    On exact directions equal to the authors' code; where the loss is not convex |λ| takes the place of λ. Version 2
-    of the paper is called "Newton Method Revisited: Global Convergence Rates up to O(k^-3) for Stepsize Schedules and
+    Equal to the authors' code (fxrshed/root-newton at fd3d31d) to 2e-15 over 40 steps in float64 with ``exact``, to
+    3e-11 without. Where the loss is not convex |λ| takes the place of λ. Version 2 of the paper is called "Newton Method Revisited: Global Convergence Rates up to O(k^-3) for Stepsize Schedules and
     Linesearch Procedures".
 
     Reference: "Damped Newton Method with Near-Optimal Global O(k^-3) Convergence Rate", Slavomír Hanzely,
@@ -47,7 +47,8 @@ def UniversalNewton(
         p ← p - η α n
 
     Needs ``step(closure)``, on the full batch; for small smooth convex problems of unknown smoothness (see RootNewton).
-    β from 2/3 to 1. The authors' code has c = 1 by default, which never backs off; 2 is ours.
+    β from 2/3 to 1. Equal to the authors' code (fxrshed/root-newton at fd3d31d) to 2e-15 over 10 steps in float64 with
+    ``exact``, to 4e-11 without; it has c = 1 by default, which never backs off: 2 is ours.
 
     Reference: "Damped Newton Method with Near-Optimal Global O(k^-3) Convergence Rate", Slavomír Hanzely,
     Farshed Abdukhakimov, Martin Takáč, 2024, https://arxiv.org/abs/2405.18926
@@ -69,7 +70,8 @@ def FilteredNewton(
     one group, and log-convex losses: logistic or Poisson regression on small batches. α and β say how fast the slope
     moves; 0.9 and 0.2 are those of the author's experiment, where they were not tuned.
 
-    Equal to the author's code (burkh4rt/Discriminative-Filtering-for-Stochastic-Newton), whose Hessians are exact.
+    Equal to the author's code (burkh4rt/Filtered-Stochastic-Newton at 5755dbe) to 1e-15 over 40 steps in float64 with
+    ``exact``, to 5e-12 without.
 
     Reference: "Discriminative Bayesian filtering lends momentum to the stochastic Newton method for minimizing log-convex functions",
     Michael C. Burkhart, 2023, https://doi.org/10.1007/s11590-022-01895-5

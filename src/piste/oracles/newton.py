@@ -79,15 +79,17 @@ def newton(evaluate: Any, params: Sequence[Tensor], *, products: int = 64, exact
 
 @oracle(provides=("loss", "vector"), whole="exact")
 def symmetric_polynomial(
-    evaluate: Any, params: Sequence[Tensor], noise: Sequence[Tensor], *, tau: int = 2, exact: bool = False
-) -> Any:
+    evaluate: Any, params: Sequence[Tensor], noise: Sequence[Tensor], *, tau: int = 2, products: int = 32,
+    exact: bool = False,
+) -> Any:  # fmt: skip
     """The gradient, and its product with a symmetric polynomial of the Hessian B = ∇²f(w) of degree τ:
 
-        vector = P g / σ_τ,   P = σ_τ I - σ_{τ-1} B + … ± Bᵗ,   on B's eigenvectors: σ_τ of all other eigenvalues
+        vector = P g / σ_τ,   P = σ_τ I - σ_{τ-1} B + … ± B^τ,   on B's eigenvectors: σ_τ of all other eigenvalues
 
-    with the elementary symmetric polynomials σ of B's eigenvalues from the traces of its powers (Newton's identities),
-    and these from one random sign vector z, tr Bⁱ ≈ zᵀBⁱz. 2τ products at most. The paper's B is a fixed matrix of
-    known traces; here it is today's Hessian. Where the estimate gives no direction downhill (the loss is not convex,
+    with the elementary symmetric polynomials σ of B's eigenvalues from the traces of its powers (Newton's identities).
+    These are those of Lanczos' ``products`` eigenvalues from a random start, and of the rest, by a random sign vector z
+    made orthogonal to theirs, zᵀBⁱz: exact where the weights are not more than ``products``. The paper's B is a fixed
+    matrix of known traces; here it is today's Hessian. Where that gives no direction downhill (the loss is not convex,
     or the traces are poor) the vector is g.
 
     Reference: "Polynomial Preconditioning for Gradient Methods", Nikita Doikov, Anton Rodomanov, 2023,
@@ -98,26 +100,38 @@ def symmetric_polynomial(
     if where is None:
         return loss, grads, None
     product = _product(evaluate, where, exact)
-    powers = _powers(product, where.flat(signs(noise, grads)), where, tau)
-    sigma = elementary(powers)
+    start = where.flat([None if g is None else z for z, g in zip(noise, grads, strict=True)])
+    seen = lanczos(product, start, where.dots, products)
+    rest = _rest(product, seen, where.flat(signs(noise, grads)), where, tau)
+    values = torch.linalg.eigvalsh(seen.projected)
+    sigma = elementary([float(values.pow(i).sum()) + rest[i - 1] for i in range(1, tau + 1)])
     g = where.flat(grads)
     out, power = sigma[tau] * g, g
     for i in range(1, tau + 1):
         power = product(power)
         out = out + (-1) ** i * sigma[tau - i] * power
-    scale = sigma[tau]
-    uphill = not scale > 0 or not float(where.dots(g.unsqueeze(0), out)) > 0
-    return loss, grads, where.locals(g if uphill else out / scale)
+    uphill = not sigma[tau] > 0 or not float(where.dots(g.unsqueeze(0), out)) > 0
+    return loss, grads, where.locals(g if uphill else out / sigma[tau])
 
 
-def _powers(product: Callable[[Tensor], Tensor], z: Tensor, where: Space, tau: int) -> list[float]:
-    """zᵀBⁱz for i = 1 … τ; Bⁱ = Bʲ B^(i-j) saves half of the products."""
-    images, found = [z], []
-    for i in range(1, tau + 1):
-        half = (i + 1) // 2
-        while len(images) <= half:
-            images.append(product(images[-1]))
-        found.append(float(where.dots(images[half].unsqueeze(0), images[i - half])))
+def _rest(
+    product: Callable[[Tensor], Tensor], seen: Krylov, z: Tensor, where: Space, tau: int
+) -> list[float]:
+    """zᵀCⁱz for i = 1 … τ, C the matrix on what is orthogonal to the basis that was seen; zeros where nothing is."""
+
+    def aside(x: Tensor) -> Tensor:
+        for _ in range(2):
+            x = x - where.dots(seen.basis, x).to(x) @ seen.basis
+        return x
+
+    left, found = aside(z), []
+    floor = 1e3 * torch.finfo(z.dtype).eps
+    if not float(where.dots(left.unsqueeze(0), left)) > floor * float(where.dots(z.unsqueeze(0), z)):
+        return [0.0] * tau
+    power = left
+    for _ in range(tau):
+        power = aside(product(power))
+        found.append(float(where.dots(left.unsqueeze(0), power)))
     return found
 
 
