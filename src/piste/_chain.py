@@ -21,7 +21,7 @@ ROOMS = ("sense", "oracle", "direction", "length", "delta", "point")
 # of the rows and columns of a matrix, from the layer that owns it
 SENSED = ("row_cov", "col_cov", "row_sq", "col_sq")
 OF_TREE = ("dot", "peak")  # functions that a rule over the tree is handed
-INPUTS = ("param", "grad", "step", "loss", "hvp", "vector", "secant", "subspace", "noise", *OF_TREE, *SENSED)
+INPUTS = ("param", "grad", "step", "loss", "hvp", "vector", "secant", "rows", "noise", *OF_TREE, *SENSED)
 PROVIDED = ("param", "grad", "step", "noise", *OF_TREE)  # what a step has without an oracle or a closure
 
 

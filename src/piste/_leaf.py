@@ -60,6 +60,7 @@ class Leaf:
         "layouts",
         "owner",
         "owned",
+        "everyone",
     )
 
     def __init__(
@@ -82,6 +83,7 @@ class Leaf:
         self.kind = alike(param.dtype, param.device, self.plain)
         self.dtype = compute_dtype(leaf_dtype(self))
         self.numel = param.numel()
+        self.everyone = param.numel()  # entries of all the group's parameters
 
     @property
     def where(self) -> Callable[[], int]:

@@ -58,6 +58,9 @@ def leaves_of(
         seen = matrix_view(view, p.dim()) if view else None
         role = roles.get(name, (other, ""))[0] or other
         found.append(Leaf(name, p, state.get(p, {}), seen, role=role, home=homes.get(p)))
+    entries = sum(leaf.shape.numel() for leaf in found)
+    for leaf in found:
+        leaf.everyone = entries
     owners.settle(chain, found)
     for leaf in found:
         code(leaf, chain, group.get("storage"))

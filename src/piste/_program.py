@@ -17,14 +17,8 @@ from torch import Tensor
 from ._chain import INPUTS, SCOPES, sees_sheet
 from ._transform import Chain, Slot, Sum, Transform
 
-WEIGHT_SPACE = (
-    "param",
-    "grad",
-    "hvp",
-    "vector",
-    "secant",
-    "subspace",
-)  # the inputs a composite maps along with its update
+# the inputs a composite maps along with its update
+WEIGHT_SPACE = ("param", "grad", "hvp", "vector", "secant", "rows")
 
 
 class _Number:

@@ -16,7 +16,8 @@ class Slot:
 
     ``axes`` name the shape over the tensor the transform sees: "m n" is the tensor itself, "m" its rows (kept as
     [m, 1]), "n" its columns ([1, n]), "m m" and "n n" square factors, "" a scalar; any other word is the name of an
-    integer hyperparameter ("history_size m n"), or else an axis as long as ``length(m, n, hyper)`` says. A rule that
+    integer hyperparameter ("history_size m n"), or "all", the entries of the group's parameters together ("all m n": a
+    matrix over the whole tree, kept by columns), or else an axis as long as ``length(m, n, hyper)`` says. A rule that
     sees the tree is shown what has other axes than the tensor's for all parameters, stacked. ``kind`` says how it moves
     when a basis turns and how it may be stored. It starts as the constant ``fill`` plus ``eye`` times the identity (a
     number, or the name of a hyperparameter). ``when(m, n, hyper)`` may leave it out for a parameter. ``shared``: one

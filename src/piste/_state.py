@@ -31,7 +31,11 @@ def slot_shapes(chain: Chain, leaf: Leaf) -> dict[str, tuple[Slot, tuple[int, ..
                 if slot.when is not None and not slot.when(m, n, hyper):
                     continue
                 if "m n" in slot.axes:
-                    extra = [int(hyper[a]) for a in slot.axes.split() if a not in ("m", "n")]
+                    extra = [
+                        leaf.everyone if a == "all" else int(hyper[a])
+                        for a in slot.axes.split()
+                        if a not in ("m", "n")
+                    ]
                     found[name] = slot, (*extra, *whole), hyper
                     continue
                 batch = shape[:-2] if sheet else ()

@@ -75,6 +75,24 @@ def armijo(
     return taken, torch.full_like(step_size, eta)
 
 
+@search
+def backtrack(
+    evaluate: Any, params: Tensors, direction: Tensors, loss: Any, grads: Tensors, *, lr: float, c: float = 0.95,
+    trials: int = 5,
+) -> float:  # fmt: skip
+    """The first of η, η/2, η/4, ... with f(w + sd) ≤ f(w) + c s gᵀd, and after some trials the last one all the same.
+
+    Reference: "Minimization of functions having Lipschitz continuous first partial derivatives", Larry Armijo, 1966,
+    https://doi.org/10.2140/pjm.1966.16.1
+    """
+    slope = _dot(grads, direction)
+    for k in range(trials if lr else 0):
+        there, _ = evaluate([p + lr * 2.0**-k * d for p, d in zip(params, direction, strict=True)])
+        if float(there) - float(loss) <= c * lr * 2.0**-k * slope:
+            return lr * 2.0**-k
+    return lr * 2.0 ** (1 - trials)
+
+
 @search(sigma=scalar(shared=True, fill="sigma0"))
 def universal_newton(
     evaluate: Any, params: Tensors, direction: Tensors, loss: Any, grads: Tensors, sigma: Tensor, *, lr: float,

@@ -74,7 +74,9 @@ def _apply(
     return u, frame.slots
 
 
-def _inputs(steps: tuple[Step, ...], t: int, shape: tuple[int, ...], scale: float = 1.0) -> dict[str, Any]:
+def _inputs(
+    steps: tuple[Step, ...], t: int, shape: tuple[int, ...], scale: float = 1.0, several: int = 2
+) -> dict[str, Any]:
     """Independent u, grad, param ...: with u = grad a wrong rule passes. ``scale`` multiplies the gradients."""
     generator = torch.Generator().manual_seed(97 * t)
     env: dict[str, Any] = {
@@ -85,8 +87,8 @@ def _inputs(steps: tuple[Step, ...], t: int, shape: tuple[int, ...], scale: floa
     for name, sides in sensed_shapes(*shape).items() if len(shape) == 2 else ():
         x = torch.randn(sides, generator=generator, dtype=torch.float64)
         env[name] = x @ x.mT if name.endswith("cov") else x.square()
-    several = torch.randn((2, *shape), generator=generator, dtype=torch.float64)
-    env |= {"secant": several, "subspace": several}
+    rows = torch.randn((max(2, several), *shape), generator=generator, dtype=torch.float64)
+    env |= {"secant": rows[:2], "rows": rows[:several]}
     env |= {"step": t, "loss": torch.tensor(1.0, dtype=torch.float64), "dot": _dot, "peak": _peak}
     for step in steps:
         for name, rule in step.tree_sums.items():
@@ -119,7 +121,8 @@ def _trace(part: Part, count: int = 3, scale: float = 1.0, shape: tuple[int, ...
     for t in range(first, first + count):
         numbers: list[Any] = []
         steps = build(resolve(Chain((part,)), t, numbers))
-        env = _inputs(steps, t, shape, scale)
+        windows = [v.shape[0] for v in slots.values() if v is not None and v.dim() > len(shape)]
+        env = _inputs(steps, t, shape, scale, max(windows, default=2))
         result.steps, result.numbers = steps, numbers
         result.inputs.append(env)
         result.before.append(slots)
@@ -253,15 +256,21 @@ def _stacking(part: Part) -> str | None:
     return ""
 
 
+def _permuted(v: Tensor, order: Tensor) -> Tensor:
+    """A vector, several of them, or a matrix over the whole tree."""
+    v = v[..., order]
+    return v[order] if v.dim() == 2 and len(v) == len(order) else v
+
+
 def _permuting(part: Part) -> str | None:
     if part.scope != "tree":
         return None
     seen = _trace(part)
     order = torch.randperm(SHAPE[0] * SHAPE[1], generator=torch.Generator().manual_seed(3))
-    env = {k: v[..., order] if isinstance(v, Tensor) and v.dim() else v for k, v in seen.inputs[-1].items()}
+    env = {k: _permuted(v, order) if isinstance(v, Tensor) and v.dim() else v for k, v in seen.inputs[-1].items()}
     axes = {name: slot.axes for name, slot, _ in part.slots()}
     slots = {
-        k: v[..., order] if "m n" in axes[k] and v is not None else v for k, v in seen.before[-1].items()
+        k: _permuted(v, order) if "m n" in axes[k] and v is not None else v for k, v in seen.before[-1].items()
     }
     u, _ = _apply(seen.steps, env, slots, seen.numbers)
     return (

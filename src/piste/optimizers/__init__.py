@@ -39,6 +39,7 @@ from .psps import PSPSL1 as PSPSL1
 from .psps import PSPSL2 as PSPSL2
 from .psps import PSPSAdaGrad as PSPSAdaGrad
 from .psps import PSPSAdam as PSPSAdam
+from .newton import FilteredNewton as FilteredNewton
 from .newton import RootNewton as RootNewton
 from .newton import UniversalNewton as UniversalNewton
 from .oasis import OASIS as OASIS

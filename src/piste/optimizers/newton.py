@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from .._define import optimizer
 from .._transform import Chain, chain
-from ..oracles.newton import newton
-from ..searches import universal_newton
+from ..oracles.newton import hessian, newton
+from ..searches import backtrack, universal_newton
 from ..transforms.decay import descend
-from ..transforms.newton import follow, scale_by_root_newton
+from ..transforms.newton import filter_newton, follow, scale_by_root_newton
 
 
 @optimizer
@@ -24,8 +24,8 @@ def RootNewton(
     double backward each, which needs ``piste.closure``). Leave lr at 1. q = 2 to 4 says how smooth f is: 3 for
     Lipschitz Hessians (rate k⁻²), 4 for Lipschitz third derivatives (k⁻³), M being the constant in the Hessian's norm.
 
-    On exact directions equal to the authors' code; where the loss is not convex |λ| takes the place of λ. Version 2
-    of the paper is called "Newton Method Revisited: Global Convergence Rates up to O(k^-3) for Stepsize Schedules and
+    Equal to the authors' code (fxrshed/root-newton at fd3d31d) to 2e-15 over 40 steps in float64 with ``exact``, to
+    3e-11 without. Where the loss is not convex |λ| takes the place of λ. Version 2 of the paper is called "Newton Method Revisited: Global Convergence Rates up to O(k^-3) for Stepsize Schedules and
     Linesearch Procedures".
 
     Reference: "Damped Newton Method with Near-Optimal Global O(k^-3) Convergence Rate", Slavomír Hanzely,
@@ -52,9 +52,33 @@ def UniversalNewton(
         p ← p - η α n
 
     Needs ``step(closure)``, on the full batch; for small smooth convex problems of unknown smoothness (see RootNewton).
-    β from 2/3 to 1. The authors' code has c = 1 by default, which never backs off; 2 is ours.
+    β from 2/3 to 1. Equal to the authors' code (fxrshed/root-newton at fd3d31d) to 2e-15 over 10 steps in float64 with
+    ``exact``, to 4e-11 without; it has c = 1 by default, which never backs off: 2 is ours.
 
     Reference: "Damped Newton Method with Near-Optimal Global O(k^-3) Convergence Rate", Slavomír Hanzely,
     Farshed Abdukhakimov, Martin Takáč, 2024, https://arxiv.org/abs/2405.18926
     """
     return chain(newton(products, exact), follow(), universal_newton(lr, beta, sigma0, c, products, exact))
+
+
+@optimizer(needs=("closure", "few weights"))
+def FilteredNewton(
+    lr: float = 1.0, alpha: float = 0.9, beta: float = 0.2, c: float = 0.95, max_size: int = 2000, exact: bool = False
+) -> Chain:
+    """Newton's method on mini-batches, whose gradients and Hessians a Kalman filter averages over the whole history.
+
+        M = α²Σ + βI;    S = β/(1-α²) I
+        Σ⁻¹ ← M⁻¹ + (∇²f)⁻¹ - S⁻¹;    μ ← Σ (αM⁻¹μ + (∇²f)⁻¹g)
+        p ← p - s Σ⁻¹μ,    s the first of η, η/2, …, η/16 with f(p') ≤ f(p) - c s gᵀΣ⁻¹μ
+
+    Needs ``step(closure)``, few weights (the Hessian is formed, from two evaluations a weight, and Σ is as large) in
+    one group, and log-convex losses: logistic or Poisson regression on small batches. α and β say how fast the slope
+    moves; 0.9 and 0.2 are those of the author's experiment, where they were not tuned.
+
+    Equal to the author's code (burkh4rt/Filtered-Stochastic-Newton at 5755dbe) to 1e-15 over 40 steps in float64 with
+    ``exact``, to 5e-12 without.
+
+    Reference: "Discriminative Bayesian filtering lends momentum to the stochastic Newton method for minimizing log-convex functions",
+    Michael C. Burkhart, 2023, https://doi.org/10.1007/s11590-022-01895-5
+    """
+    return chain(hessian(max_size, exact), filter_newton(alpha, beta), backtrack(lr, c))

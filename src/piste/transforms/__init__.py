@@ -58,6 +58,7 @@ from .polyak import scale_by_hessian_diagonal as scale_by_hessian_diagonal
 from .polyak import scale_by_polyak as scale_by_polyak
 from .polyak import scale_by_polyak_l1 as scale_by_polyak_l1
 from .polyak import scale_by_polyak_l2 as scale_by_polyak_l2
+from .newton import filter_newton as filter_newton
 from .newton import follow as follow
 from .newton import scale_by_root_newton as scale_by_root_newton
 from .newton import split_step as split_step

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .._transform import basis, moment, total, transform
-from ._numbers import where
+from ._numbers import where, wide
 
 
 @transform
@@ -36,9 +36,9 @@ def scale_by_root_newton(
     return vector / (1 + theta)
 
 
-@transform(room="length", scope="tree", holds=("rule",), velocity=moment, S=basis("rows m n"))
+@transform(room="length", scope="tree", holds=("rule",), velocity=moment, S=basis("k m n"))
 def split_step(
-    g: Tensor, subspace: Tensor | None, dot: Any, rule: Any, velocity: Tensor, S: Tensor, *, lr: float, rows: int,
+    g: Tensor, rows: Tensor | None, dot: Any, rule: Any, velocity: Tensor, S: Tensor, *, lr: float, k: int,
     momentum: float, dampening: float, alpha: float, learning_rate_clip: float, approx_l: int = 0,
 ) -> Any:  # fmt: skip
     """Newton in the span of a few eigenvectors v of the Hessian, any rule on what is orthogonal to them:
@@ -52,7 +52,7 @@ def split_step(
     Reference: "FOSI: Hybrid First and Second Order Optimization", Hadar Sivan, Moshe Gabel, Assaf Schuster, 2024,
     https://arxiv.org/abs/2302.08484
     """
-    S = S if subspace is None else subspace.to(S.dtype)
+    S = S if rows is None else rows.to(S.dtype)
     rates = torch.stack([dot(s, s) for s in S])  # |1/λ|
     known = rates > 0
     inverse = torch.where(known, 1 / torch.where(known, rates, 1.0), 0.0)
@@ -68,3 +68,38 @@ def split_step(
     most = torch.where(known[-1], rates[approx_l] * inverse[-1], 1.0)
     scale = most.clamp(min=1.0, max=learning_rate_clip)
     return -lr * scale * other - where(lr == 0, 0.0, alpha) * newton, v, S
+
+
+@transform(scope="tree", filtered=moment, covariance=basis("all m n"))
+def filter_newton(
+    g: Tensor, step: Any, rows: Tensor, filtered: Tensor, covariance: Tensor, *, alpha: float, beta: float
+) -> Any:
+    """Newton's direction from all gradients and Hessians so far, by a discriminative Kalman filter: each gradient is an
+    observation, with the Hessian Q as its covariance, of a latent slope that moves as xₜ = αxₜ₋₁ + √β noise.
+
+        M = α²Σ + βI;    S = β/(1-α²) I;    u = Σ⁻¹μ with
+        Σ⁻¹ ← M⁻¹ + Q⁻¹ - S⁻¹;    μ ← Σ (αM⁻¹μ + Q⁻¹g)
+
+    from μ = g, Σ = Q at the first step. Where Q⁻¹ - S⁻¹ is not positive, (Q⁻¹ + S⁻¹)⁻¹ takes Q's place, as the filter's
+    authors have it. Eigenvalues of Q enter by their size, and at least 1e-10 of the largest.
+
+    Reference: "Discriminative Bayesian filtering lends momentum to the stochastic Newton method for minimizing log-convex
+    functions", Michael C. Burkhart, 2023, https://doi.org/10.1007/s11590-022-01895-5
+    """
+    n = g.numel()
+    values, vectors = torch.linalg.eigh(wide(rows + rows.mT) / 2)
+    values = values.abs().clamp(min=1e-10 * float(values.abs().amax()) or 1.0)
+    Q = vectors @ (values.unsqueeze(-1) * vectors.mT)
+    eye = torch.eye(n, dtype=Q.dtype, device=Q.device)
+    mean, cover = wide(g), Q
+    if step > 1:
+        seen = vectors @ (vectors.mT / values.unsqueeze(-1))
+        steady = (1 - alpha**2) / beta  # S⁻¹
+        seen = seen if 1 / float(values.amax()) - steady > 1e-6 else seen + steady * eye
+        before = torch.linalg.inv(alpha**2 * wide(covariance[:n]) + beta * eye)
+        cover = torch.linalg.inv(before + seen - steady * eye)
+        mean = cover @ (alpha * before @ wide(filtered) + seen @ wide(g))
+    u = torch.linalg.solve(cover + 1e-12 * eye, mean)
+    kept = torch.zeros_like(covariance)
+    kept[:n] = cover.to(kept.dtype)
+    return u.to(g.dtype), mean.to(g.dtype), kept
