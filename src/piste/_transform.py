@@ -54,13 +54,14 @@ class Transform:
         clips: bool = False,
         invariant: tuple[str, ...] = (),
         precision: float = 1e-9,
+        tiles: bool = False,
     ) -> None:
         functools.update_wrapper(self, fn)
         self.fn, self.name = fn, fn.__name__
         self.room, self.scope, self.slots, self.sums = room, scope, slots, sums
         self.holds, self.provides, self.primes = holds, provides, primes
         self.normalizes, self.clips = normalizes, clips
-        self.invariant, self.precision = invariant, precision
+        self.invariant, self.precision, self.tiles = invariant, precision, tiles
         self.view_fn: Callable[..., Any] | None = None
         self.view_asks: tuple[str, ...] = ()
         parameters = list(inspect.signature(fn).parameters.values())
@@ -139,23 +140,26 @@ def transform(
     clips: bool = False,
     invariant: tuple[str, ...] = (),
     precision: float = 1e-9,
+    tiles: bool = False,
     **slots: Slot,
 ) -> Any:
     """Declare a transform (see the module's docstring); registers it.
 
     ``scope``: "element" (the result at an index depends on that index and on declared sums), "tensor" (the whole
     matrix) or "tree" (everything, as one vector). ``sums``: name -> :func:`total`/:func:`mean`/:func:`largest`.
-    ``holds``: names of chains it runs inside. ``primes``: the first gradient only sets it up: at step 0 nothing but its
+    ``holds``: names of chains it runs inside; ``provides``: the inputs that it hands to them itself. ``primes``: the
+    first gradient only sets it up: at step 0 nothing but its
     own slots is written. ``normalizes``: its result has one size, whatever came in; ``clips``: it bounds the size (a
     chain that does the latter after the former draws a warning). ``invariant``: what `piste.laws` is to check, of
     "sign" (f(-g) = -f(g)), "scale" (f(cg) = f(g)) and "transpose" (f(gᵀ) = f(g)ᵀ), to ``precision`` (0.1 for bf16).
+    ``tiles``: its hyperparameters ``block_size`` and ``merge`` say how the chain's matrices are cut into blocks.
     Errors (TypeError) name the transform and the unknown name.
     """
 
     def declare(fn: Callable[..., Any]) -> Transform:
         declared = Transform(
             fn, room=room, scope=scope, slots=dict(slots), sums=dict(sums or {}), holds=holds, provides=provides,
-            primes=primes, normalizes=normalizes, clips=clips, invariant=invariant, precision=precision,
+            primes=primes, normalizes=normalizes, clips=clips, invariant=invariant, precision=precision, tiles=tiles,
         )  # fmt: skip
         kind = room if room in ("oracle", "search") else "transform"
         register(kind, fn.__name__, declared, ("closure",) if kind != "transform" else ())

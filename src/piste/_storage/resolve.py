@@ -47,11 +47,12 @@ KINDS = ("moment", "square", "weights", "factor", "basis")
 
 
 def resolve(storage: Storage, name: str, slot: Slot) -> Codec | None:
-    """The codec of a slot, or None: plain. A slot's own name (its last part will do) goes before its kind."""
+    """The codec of a slot, or None: plain. A slot's own name (its last part will do) goes before its kind, and both
+    before the code it was declared with."""
     table = _table(storage)
     key = next((k for k in (name, name.rpartition(".")[2], slot.kind) if k in table), None)
     if key is None:
-        return None
+        return CODECS[slot.code](slot.kind) if slot.code else None
     code = table[key]
     if code not in CODECS:
         raise ValueError(unknown("codec", code, CODECS))

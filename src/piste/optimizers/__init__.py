@@ -6,6 +6,7 @@ from .adam import AdaMax as AdaMax
 from .adam import AdamW as AdamW
 from .adam import AMSGrad as AMSGrad
 from .armijo import ArmijoSGD as ArmijoSGD
+from .distributedshampoo import DistributedShampoo as DistributedShampoo
 from .lamb import LAMB as LAMB
 from .lbfgs import LBFGS as LBFGS
 from .lion import Lion as Lion

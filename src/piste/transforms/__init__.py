@@ -26,6 +26,13 @@ from .decay import decay_new_weights as decay_new_weights
 from .decay import decay_weights as decay_weights
 from .decay import descend as descend
 from .directions import orthograd as orthograd
+from .grafting import debiased_ema as debiased_ema
+from .grafting import divide_by_raw_rms as divide_by_raw_rms
+from .grafting import divide_by_rms as divide_by_rms
+from .grafting import divide_by_root_of_sum as divide_by_root_of_sum
+from .grafting import from_average as from_average
+from .grafting import graft_once_started as graft_once_started
+from .grafting import in_blocks as in_blocks
 from .layerwise import normalize_rms as normalize_rms
 from .layerwise import scale_by_trust_ratio as scale_by_trust_ratio
 from .mirror import dual_average as dual_average
@@ -37,6 +44,7 @@ from .projection import project_box as project_box
 from .proximal import extrapolate as extrapolate
 from .proximal import prox_l1 as prox_l1
 from .quasinewton import scale_by_lbfgs as scale_by_lbfgs
+from .shampoo import precondition as precondition
 from .shampoo import scale_by_shampoo as scale_by_shampoo
 from .sign import scale_by_lion as scale_by_lion
 from .spectral import match_rms as match_rms
