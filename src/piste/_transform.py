@@ -148,10 +148,10 @@ def transform(
     ``scope``: "element" (the result at an index depends on that index and on declared sums), "tensor" (the whole
     matrix) or "tree" (everything, as one vector). ``sums``: name -> :func:`total`/:func:`mean`/:func:`largest`.
     ``holds``: names of chains it runs inside; ``provides``: the inputs that it hands to them itself. ``primes``: the
-    first gradient only sets it up: at step 0 nothing but its
-    own slots is written. ``normalizes``: its result has one size, whatever came in; ``clips``: it bounds the size (a
-    chain that does the latter after the former draws a warning). ``invariant``: what `piste.laws` is to check, of
-    "sign" (f(-g) = -f(g)), "scale" (f(cg) = f(g)) and "transpose" (f(gᵀ) = f(g)ᵀ), to ``precision`` (0.1 for bf16).
+    first gradient only sets it up: at step 0 nothing but its own slots is written. ``normalizes``: its result has one
+    size, whatever came in; ``clips``: it bounds the size (a chain that does the latter after the former draws a
+    warning). ``invariant``: what `piste.laws` is to check, of "sign" (f(-g) = -f(g)), "scale" (f(cg) = f(g)) and
+    "transpose" (f(gᵀ) = f(g)ᵀ), to ``precision`` (0.1 for bf16).
     ``tiles``: its hyperparameters ``block_size`` and ``merge`` say how the chain's matrices are cut into blocks.
     Errors (TypeError) name the transform and the unknown name.
     """

@@ -6,6 +6,8 @@ from .adam import AdaMax as AdaMax
 from .adam import AdamW as AdamW
 from .adam import AMSGrad as AMSGrad
 from .armijo import ArmijoSGD as ArmijoSGD
+from .asgo import ASGO as ASGO
+from .asgo import DASGO as DASGO
 from .distributedshampoo import DistributedShampoo as DistributedShampoo
 from .lamb import LAMB as LAMB
 from .lbfgs import LBFGS as LBFGS

@@ -69,8 +69,8 @@ def DistributedShampoo(
     1e-12, and as large a ``precondition_frequency`` as does no harm (10 to 100).
 
     Roots are taken anew in step ``start_preconditioning_step`` (0: ``precondition_frequency``, the authors' -1) and in
-    every later multiple of ``precondition_frequency``. Before it the step is the grafted method's, or without one that of the
-    momentum. Of sharded parameters each rank runs the rules of those it owns, so that roots are shared out.
+    every later multiple of ``precondition_frequency``. Before it the step is the grafted method's, or without one that
+    of the momentum. Of sharded parameters each rank runs the rules of those it owns, so that roots are shared out.
 
     ``merge_dims``: a matrix of at most ``max_preconditioner_dim`` entries is one vector, preconditioned by one
     full matrix, as in the authors' default. A tensor of more axes is one matrix [first axis, the others], where they

@@ -39,6 +39,9 @@ from .mirror import dual_average as dual_average
 from .mirror import exponentiate as exponentiate
 from .momentum import ema as ema
 from .momentum import trace as trace
+from .onesided import scale_by_asgo as scale_by_asgo
+from .onesided import scale_by_dasgo as scale_by_dasgo
+from .onesided import set_rms as set_rms
 from .projection import project_ball as project_ball
 from .projection import project_box as project_box
 from .proximal import extrapolate as extrapolate

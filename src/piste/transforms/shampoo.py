@@ -13,7 +13,7 @@ from ..linalg.roots import inverse_root
 from ._numbers import where
 from .axes import axes, long, short
 
-SLOTS = {
+SLOTS: dict[str, Any] = {
     "L": factor("m m", when=short(0)),
     "R": factor("n n", when=short(1)),
     "L_root": factor("m m", eye=1.0, when=short(0)),
@@ -41,7 +41,7 @@ def _gathered(step: Any, beta2: Any) -> Any:
     return where(beta2 < 1, 1 - beta2**step, 1.0)
 
 
-def _statistics(g: Tensor, kept: tuple[Tensor | None, ...], beta2: Any) -> list[Tensor | None]:
+def statistics(g: Tensor, kept: tuple[Tensor | None, ...], beta2: Any) -> list[Tensor | None]:
     """L, R and the diagonals with this gradient's part; a gradient that is not finite has none."""
     L, R, L_diagonal, R_diagonal = kept
     g = torch.where(finite(g), g, 0.0)
@@ -60,12 +60,12 @@ def _plus(h: Tensor, x: Tensor, beta2: Any, weight: Any) -> Tensor:
     return symmetric(x, x.mT, h, beta2, weight)
 
 
-def _preconditioned(
-    u: Tensor, statistics: list[Tensor | None], roots: tuple[Tensor | None, Tensor | None], gathered: Any, eps: Any,
+def preconditioned(
+    u: Tensor, kept: list[Tensor | None], roots: tuple[Tensor | None, Tensor | None], gathered: Any, eps: Any,
     exponents: tuple[Any, Any], refresh: bool,
 ) -> tuple[Tensor, Any, Any, Tensor]:  # fmt: skip
     """L^(-a) u R^(-a), the new roots, and the share of them that had to be recovered."""
-    *factors, L_diagonal, R_diagonal = statistics
+    *factors, L_diagonal, R_diagonal = kept
     exponent = exponents[1] if sum(axes(*u.shape[-2:])) == 2 else exponents[0]
     new, bad = list(roots), torch.zeros((), dtype=u.dtype, device=u.device)
     for i, (h, old) in enumerate(zip(factors, roots, strict=True)) if refresh else ():
@@ -101,11 +101,11 @@ def scale_by_shampoo(
     Reference: "Shampoo: Preconditioned Stochastic Tensor Optimization", Vineet Gupta, Tomer Koren, Yoram Singer, 2018,
     https://arxiv.org/abs/1802.09568
     """
-    statistics = _statistics(g, (L, R, L_diagonal, R_diagonal), beta2)
-    u, left, right, bad = _preconditioned(
-        inner(g), statistics, (L_root, R_root), _gathered(step, beta2), eps, (vector, matrix), refresh
+    kept = statistics(g, (L, R, L_diagonal, R_diagonal), beta2)
+    u, left, right, bad = preconditioned(
+        inner(g), kept, (L_root, R_root), _gathered(step, beta2), eps, (vector, matrix), refresh
     )
-    L, R, L_diagonal, R_diagonal = statistics
+    L, R, L_diagonal, R_diagonal = kept
     return u, L, R, left, right, L_diagonal, R_diagonal, bad
 
 
@@ -124,10 +124,8 @@ def precondition(
     Neural Networks At-Scale", Hao-Jun Michael Shi, Tsung-Hsien Lee, Shintaro Iwasaki, Jose Gallego-Posada, Zhijing Li,
     Kaushik Rangadurai, Dheevatsa Mudigere, Michael Rabbat, 2023, https://arxiv.org/abs/2309.06497
     """
-    statistics = _statistics(grad, (L, R, L_diagonal, R_diagonal), beta2)
+    kept = statistics(grad, (L, R, L_diagonal, R_diagonal), beta2)
     gathered = _gathered(step, beta2) if correct_bias else 1.0
-    u, left, right, bad = _preconditioned(
-        u, statistics, (L_root, R_root), gathered, eps, (vector, matrix), refresh
-    )
-    L, R, L_diagonal, R_diagonal = statistics
+    u, left, right, bad = preconditioned(u, kept, (L_root, R_root), gathered, eps, (vector, matrix), refresh)
+    L, R, L_diagonal, R_diagonal = kept
     return u, L, R, left, right, L_diagonal, R_diagonal, bad
