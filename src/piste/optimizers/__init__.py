@@ -20,4 +20,5 @@ from .schedulefree import ScheduleFreeAdamW as ScheduleFreeAdamW
 from .schedulefree import ScheduleFreeSGD as ScheduleFreeSGD
 from .sgd import SGD as SGD
 from .shampoo import Shampoo as Shampoo
+from .shampoo4bit import Shampoo4bit as Shampoo4bit
 from .soap import SOAP as SOAP

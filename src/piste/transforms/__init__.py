@@ -26,6 +26,7 @@ from .decay import decay_new_weights as decay_new_weights
 from .decay import decay_weights as decay_weights
 from .decay import descend as descend
 from .directions import orthograd as orthograd
+from .eigenshampoo import scale_by_eigen_shampoo as scale_by_eigen_shampoo
 from .grafting import debiased_ema as debiased_ema
 from .grafting import divide_by_raw_rms as divide_by_raw_rms
 from .grafting import divide_by_rms as divide_by_rms
