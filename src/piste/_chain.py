@@ -111,6 +111,14 @@ class Chain:
         return any(p.transform.primes for p in self.everything())
 
     @property
+    def tile(self) -> tuple[int, int]:
+        """(block_size, merge) of the part that cuts matrices into blocks; (0, 0) where none does."""
+        found = {(p.hyper["block_size"], p.hyper["merge"]) for p in self.everything() if p.transform.tiles}
+        if len(found) > 1:
+            raise ValueError(f"a chain cuts its matrices into blocks of one size, not {sorted(found)}")
+        return next(iter(found), (0, 0))
+
+    @property
     def needs_closure(self) -> bool:
         return any(p.transform.room in ("oracle", "search") for p in self.parts)
 

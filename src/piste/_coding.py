@@ -87,7 +87,7 @@ def coding(
     """How this slot of this parameter is coded; None: it is kept plain. Only tensors that are whole (here, or at an
     owner) or cut by rows are coded ``here``, and only those laid out in the order of their axes; a saved one may come
     from elsewhere."""
-    codec = None if storage is None else resolve(storage, name, slot)
+    codec = resolve(storage, name, slot)
     if codec is None or slot.shared or slot.kind == "probe" or leaf.param.is_complex() or not leaf.plain:
         return None
     owned = here and name in leaf.owned

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from . import _sharding as sharding
 from ._coding import Coding, keys
 from ._offload import Home
+from ._routing.matrices import MatrixView, matrix_view
 from ._storage import WeightCodec, compute_dtype
 
 
@@ -26,6 +28,13 @@ class Kind(NamedTuple):
 
 RESIDUAL = "param."  # begins the state's names of what a weight in bf16 leaves over
 alike = functools.cache(Kind)  # one object for equal kinds, so that they are compared by identity
+
+
+def seen_as(view: str | None, ndim: int, tile: tuple[int, int] = (0, 0)) -> MatrixView | None:
+    """How a parameter of so many axes is seen: as its group's view says, in blocks where its chain cuts them."""
+    if not any(tile):
+        return matrix_view(view, ndim) if view else None
+    return replace(matrix_view(view, ndim), block=tile[0], merge=tile[1])
 
 
 class Leaf:

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from ._chain import Chain
 from ._groups import factory_of
-from ._leaf import Leaf
+from ._leaf import Leaf, seen_as
 from ._offload import Home
 from ._owners import Owners
-from ._routing import matrix_view
 from ._sharding import place
 from ._state import code
 from ._storage import weight_codec
@@ -53,9 +52,10 @@ def leaves_of(
     homes: Mapping[Tensor, Home],
 ) -> list[Leaf]:  # fmt: skip
     view, other, chain = group["view"], group["role"], chain_of(group)
+    tile = chain.tile
     found = []
     for name, p in zip(group["param_names"], group["params"], strict=True):
-        seen = matrix_view(view, p.dim()) if view else None
+        seen = seen_as(view, p.dim(), tile)
         role = roles.get(name, (other, ""))[0] or other
         found.append(Leaf(name, p, state.get(p, {}), seen, role=role, home=homes.get(p)))
     entries = sum(leaf.shape.numel() for leaf in found)

@@ -25,7 +25,7 @@ class Metrics:
     """Sums of squares of the last step, by role."""
 
     rows: dict[str, dict[str, float]] = field(default_factory=dict)
-    clipped: list[float] = field(default_factory=list)
+    probes: dict[str, list[float]] = field(default_factory=dict)
 
 
 @contextmanager
@@ -62,7 +62,9 @@ def watch(metrics: Metrics | None, lanes: Sequence[Lane], gradients: Mapping[str
             row["n"] += leaf.shape.numel()
             for name, values in squares.items():
                 row[name] += float(values[i])
-    metrics.clipped = [float(leaf.probes[n]) for leaf, n in probes]
+    metrics.probes.clear()
+    for leaf, n in probes:
+        metrics.probes.setdefault(n.rpartition(".")[2], []).append(float(leaf.probes[n]))
     for leaf, _ in probes:
         leaf.probes = {}
 
@@ -77,7 +79,7 @@ def read(optimizer: Optimizer, on: bool | None) -> dict[str, Any]:
 
     ``ratio`` is update RMS / weight RMS; ``effective_lr`` is update RMS / gradient RMS, the rate a plain gradient step
     of that size would have had. ``clipped_share``: over parameters, the mean share that the chain's clipping touched
-    (None when the chain does not clip).
+    (None when the chain does not clip); so with every probe, such as Shampoo's ``recovered_share``.
     """
     if on is not None:
         optimizer._metrics = Metrics() if on else None
@@ -86,7 +88,8 @@ def read(optimizer: Optimizer, on: bool | None) -> dict[str, Any]:
     metrics = optimizer._metrics
     if metrics is None:
         return result
-    result["clipped_share"] = sum(metrics.clipped) / len(metrics.clipped) if metrics.clipped else None
+    result["clipped_share"] = None
+    result |= {f"{n}_share": sum(seen) / len(seen) for n, seen in metrics.probes.items()}
     result["roles"] = {}
     for role, row in metrics.rows.items():
         update, weight, grad = ((row[k] / row["n"]) ** 0.5 for k in ("update", "weight", "grad"))

@@ -54,7 +54,7 @@ def resolve(chain: Chain, step: int, numbers: list[Any]) -> tuple[Any, ...]:
 class Step:
     """One part of a structure, with the places of its numbers and the full names of its slots."""
 
-    __slots__ = ("transform", "prefix", "hyper", "held", "slots", "scope", "inputs", "sheet", "mute")
+    __slots__ = ("transform", "prefix", "hyper", "held", "slots", "idle", "scope", "inputs", "sheet", "mute")
 
     def __init__(self, row: tuple[Any, ...], prefix: str, places: Iterator[int]) -> None:
         t: Transform = row[0]
@@ -71,7 +71,9 @@ class Step:
             for name, key in zip(t.holds, row[1 + len(t.hyper) :], strict=True)
         }
         inner = [s for steps in self.held.values() for s in steps]
-        self.slots: dict[str, Slot] = {prefix + name: slot for name, slot in t.slots.items()}
+        flags = {name for name, value in zip(t.hyper, values, strict=True) if value is True}
+        self.idle = {name for name, slot in t.slots.items() if slot.at and not flags.intersection(slot.at)}
+        self.slots: dict[str, Slot] = {prefix + n: slot for n, slot in t.slots.items() if n not in self.idle}
         self.slots.update({name: slot for s in inner for name, slot in s.slots.items()})
         self.scope = max((t.scope, *(s.scope for s in inner)), key=SCOPES.index)
         idle = {name for name, flag in t.only.items() if not row[1 + t.hyper.index(flag)]}
@@ -80,8 +82,9 @@ class Step:
             *(a for s in t.sums.values() for a in s.asks if a != "u"),
         }
         mine = {a for a in asks if a in INPUTS or a in t.signals}
-        self.inputs = mine | {i for s in inner for i in s.inputs}
-        self.sheet = sees_sheet(self.scope, self.slots.values(), t.sums.values())
+        given = t.provides if t.holds else ()  # by itself, to the chains it holds
+        self.inputs = mine | {i for s in inner for i in s.inputs if i not in given}
+        self.sheet = sees_sheet(self.scope, [*t.slots.values(), *self.slots.values()], t.sums.values())
 
     @property
     def primes(self) -> bool:
@@ -175,7 +178,7 @@ def call(step: Step, u: Tensor, frame: Frame, numbers: Sequence[Any]) -> Tensor:
     args: list[Any] = []
     for name in t.asks:
         if name in t.slots:
-            args.append(frame.slots.get(step.prefix + name))
+            args.append(None if name in step.idle else frame.slots.get(step.prefix + name))
         elif name in t.sums:
             args.append(summed(step, name, u, frame))
         elif name in step.held:
@@ -187,7 +190,7 @@ def call(step: Step, u: Tensor, frame: Frame, numbers: Sequence[Any]) -> Tensor:
         return out
     u, *new = out
     for name, value in zip(t.slots, new, strict=True):
-        if value is None or step.mute:
+        if value is None or step.mute or name in step.idle:
             continue
         name = step.prefix + name
         if step.slots[name].kind == "probe" and frame.slots.get(name) is None:

@@ -230,7 +230,7 @@ def _run_bucket(stage: Stage, lane: Lane, bucket: list[_Sheet], sums: dict[Any, 
 def _write_back(stage: Stage, leaf: Leaf, mine: list[_Sheet], shared: list[str]) -> None:
     for step in stage.steps:
         for name, slot in step.slots.items():
-            if name in shared or name not in mine[0].new:
+            if name in shared or not any(name in s.new for s in mine):
                 continue
             if slot.kind == "probe":
                 leaf.write(name, torch.stack([s.new[name].mean() for s in mine]).mean())
@@ -242,5 +242,7 @@ def _write_back(stage: Stage, leaf: Leaf, mine: list[_Sheet], shared: list[str])
                 window = [leaf.from_matrices([s.new[name].select(-3, r) for s in mine]) for r in rows]
                 leaf.write(name, sharding.put_back(torch.stack(window), leaf.spread, 1))
             else:
-                for s in mine:
+                for s in mine:  # of unequal matrices some keep what others do not
+                    if name not in s.new:
+                        continue
                     leaf.write(f"{name}.{s.number}" if s.several else name, s.new[name])

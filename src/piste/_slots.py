@@ -22,7 +22,9 @@ class Slot:
     when a basis turns and how it may be stored. It starts as the constant ``fill`` plus ``eye`` times the identity (a
     number, or the name of a hyperparameter). ``when(m, n, hyper)`` may leave it out for a parameter. ``shared``: one
     scalar for the group.
-    ``ring``: the transform returns one row and the engine pushes it into the window, oldest row first.
+    ``ring``: the transform returns one row and the engine pushes it into the window, oldest row first. ``code``: the
+    codec it is kept in unless ``storage=`` names another. ``at``: names of flags among the hyperparameters; in a step
+    where none of them holds the slot is neither read (the transform is given None) nor written.
     """
 
     kind: str
@@ -33,6 +35,8 @@ class Slot:
     shared: bool = False
     ring: bool = False
     length: Callable[[int, int, Mapping[str, Any]], int] | None = None
+    code: str = ""
+    at: tuple[str, ...] = ()
     dtype: torch.dtype | None = None  # the engine's own, of a weight: whatever the arithmetic is done in
 
     def __call__(self, axes: str | None = None, **changes: Any) -> Slot:

@@ -104,7 +104,7 @@ def entries(
 
 def code(leaf: Leaf, chain: Chain, storage: Any) -> None:
     """Decide which of the leaf's slots are coded, and whether its weight is."""
-    if storage is None:
+    if storage is None and not any(slot.code for _, slot, _ in chain.slots()):
         return
     if leaf.param.dtype == torch.bfloat16:
         leaf.weight = weight_codec(storage)

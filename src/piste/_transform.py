@@ -60,13 +60,14 @@ class Transform:
         whole: str = "",
         only: Mapping[str, str] | None = None,
         signals: dict[str, Signal] | None = None,
+        tiles: bool = False,
     ) -> None:
         functools.update_wrapper(self, fn)
         self.fn, self.name = fn, fn.__name__
         self.room, self.scope, self.slots, self.sums = room, scope, slots, sums
         self.holds, self.provides, self.primes = holds, provides, primes
         self.normalizes, self.clips = normalizes, clips
-        self.invariant, self.precision, self.whole = invariant, precision, whole
+        self.invariant, self.precision, self.whole, self.tiles = invariant, precision, whole, tiles
         self.only, self.signals = dict(only or {}), signals or {}
         self.finish: Callable[..., Any] | None = None  # of a sense
         self.per_example = True
@@ -168,20 +169,23 @@ def transform(
     whole: str = "",
     only: Mapping[str, str] | None = None,
     signals: Mapping[str, Signal] | None = None,
+    tiles: bool = False,
     **slots: Slot,
 ) -> Any:
     """Declare a transform (see the module's docstring); registers it.
 
     ``scope``: "element" (the result at an index depends on that index and on declared sums), "tensor" (the whole
     matrix) or "tree" (everything, as one vector). ``sums``: name -> :func:`total`/:func:`mean`/:func:`largest`.
-    ``holds``: names of chains it runs inside. ``primes``: the first gradient only sets it up: at step 0 nothing but its
-    own slots is written. ``normalizes``: its result has one size, whatever came in; ``clips``: it bounds the size (a
-    chain that does the latter after the former draws a warning). ``invariant``: what `piste.laws` is to check, of
-    "sign" (f(-g) = -f(g)), "scale" (f(cg) = f(g)) and "transpose" (f(gᵀ) = f(g)ᵀ), to ``precision`` (0.1 for bf16).
-    ``whole``: the hyperparameter that, where it holds, lets it take whole weights only ("always": it never takes
-    sharded ones); the optimizer refuses others when it is made.
-    ``only``: inputs that are made in those steps alone in which a bool hyperparameter holds (``{"noise": "refresh"}``).
-    ``signals``: name -> :func:`signal`, what the model reports of the parameter (:func:`piste.report`), or None.
+    ``holds``: names of chains it runs inside; ``provides``: the inputs that it hands to them itself. ``primes``: the
+    first gradient only sets it up: at step 0 nothing but its own slots is written. ``normalizes``: its result has one
+    size, whatever came in; ``clips``: it bounds the size (a chain that does the latter after the former draws a
+    warning). ``invariant``: what `piste.laws` is to check, of "sign" (f(-g) = -f(g)), "scale" (f(cg) = f(g)) and
+    "transpose" (f(gᵀ) = f(g)ᵀ), to ``precision`` (0.1 for bf16). ``whole``: the hyperparameter that, where it holds,
+    lets it take whole weights only ("always": it never takes sharded ones); the optimizer refuses others when it is
+    made. ``only``: inputs that are made in those steps alone in which a bool hyperparameter holds
+    (``{"noise": "refresh"}``). ``signals``: name -> :func:`signal`, what the model reports of the parameter
+    (:func:`piste.report`), or None. ``tiles``: its hyperparameters ``block_size`` and ``merge`` say how the chain's
+    matrices are cut into blocks.
     Errors (TypeError) name the transform and the unknown name.
     """
 
@@ -189,7 +193,7 @@ def transform(
         declared = Transform(
             fn, room=room, scope=scope, slots=dict(slots), sums=dict(sums or {}), holds=holds, provides=provides,
             primes=primes, normalizes=normalizes, clips=clips, invariant=invariant, precision=precision, whole=whole,
-            only=only, signals=dict(signals or {}),
+            only=only, signals=dict(signals or {}), tiles=tiles,
         )  # fmt: skip
         kind = "oracle" if room == "sense" else room if room in ("oracle", "search") else "transform"
         needs = ("module",) if room == "sense" else ("closure",) if kind != "transform" else ()

@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ._leaf import Leaf
+from ._leaf import Leaf, seen_as
 from ._pass import Pass
 from ._plan import make_lane, run
 from ._state import make_slot, slot_shapes
@@ -37,7 +37,7 @@ def init(chain: Chain, params: Mapping[str, Tensor]) -> State:
                 if made.kind != "probe"
             },
         }
-        for name, leaf in _leaves(params, {}).items()
+        for name, leaf in _leaves(chain, params, {}).items()
     }
 
 
@@ -69,7 +69,7 @@ def step(
             f"a gradient for {unknown[0]!r}, of which there is no parameter or no state (init makes it)"
         )
     kept = {name: dict(values) for name, values in state.items()}
-    leaves = _leaves({n: params[n] for n in grads}, kept, grads)
+    leaves = _leaves(chain, {n: params[n] for n in grads}, kept, grads)
     weights = [name for name, slot, _ in chain.slots() if slot.kind == "weights"]
     lanes: dict[int, list[Leaf]] = {}
     for leaf in leaves.values():
@@ -98,12 +98,14 @@ def apply(params: Mapping[str, Tensor], updates: Mapping[str, Tensor]) -> dict[s
 
 
 def _leaves(
-    params: Mapping[str, Tensor], state: State, grads: Mapping[str, Tensor] | None = None
+    chain: Chain, params: Mapping[str, Tensor], state: State, grads: Mapping[str, Tensor] | None = None
 ) -> dict[str, Leaf]:
-    made = {}
+    made, tile = {}, chain.tile
     for name, p in params.items():
         grad = None if grads is None else grads[name]
-        made[name] = Leaf(name, p, state.get(name, {}), inplace=False, grad=grad)
+        made[name] = Leaf(
+            name, p, state.get(name, {}), seen_as(None, p.dim(), tile), inplace=False, grad=grad
+        )
     return made
 
 

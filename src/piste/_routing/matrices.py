@@ -7,6 +7,8 @@ splits::
     o i h w -> o (i h w)                        a convolution as one matrix
     (three o) i -> three o i | three=3          three projections fused by rows
     o i -> o i | rows=64+32+32                  three of unequal height (grouped-query attention)
+    o i -> o i | block=1024                     blocks of at most 1024 rows and columns
+    o i -> o i | merge=1024                     a matrix of at most 1024 entries as one row
     i o -> o i                                  a weight stored as [in, out]
 
 The text is the whole view: it fits a param group and loads with ``weights_only=True``.
@@ -17,7 +19,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -36,12 +38,14 @@ def _dimensions(side: str) -> list[tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class MatrixView:
-    """The pattern ``forward -> matrices``, the sizes it needs, and the heights its rows are cut into (if
-    any)."""
+    """The pattern ``forward -> matrices``, the sizes it needs, the heights its rows are cut into (if any), then the
+    size of blocks and that of matrices which become one row (0: none)."""
 
     pattern: str
     sizes: tuple[tuple[str, int], ...] = ()
     rows: tuple[int, ...] = ()
+    block: int = 0
+    merge: int = 0
 
     def __post_init__(self) -> None:
         if problem := _problem(self):
@@ -57,6 +61,7 @@ class MatrixView:
     def __str__(self) -> str:
         facts = [f"{name}={size}" for name, size in self.sizes]
         facts += [f"rows={'+'.join(map(str, self.rows))}"] if self.rows else []
+        facts += [f"{name}={size}" for name, size in (("block", self.block), ("merge", self.merge)) if size]
         return f"{self.pattern} | {' '.join(facts)}" if facts else self.pattern
 
     def apply(self, t: Tensor) -> Tensor | list[Tensor]:
@@ -64,13 +69,36 @@ class MatrixView:
         allow."""
         try:
             seen = rearrange(t, self.pattern, **dict(self.sizes))
-            return list(seen.split(self.rows, dim=-2)) if self.rows else seen
+            parts = list(seen.split(self.rows, dim=-2)) if self.rows else seen
         except (EinopsError, RuntimeError) as error:
             raise self._misfit(t.shape) from error
+        if not (self.block or self.merge):
+            return parts
+        tiles = [b for m in ([parts] if isinstance(parts, Tensor) else parts) for b in self._tiles(m)]
+        return tiles if len(tiles) > 1 else tiles[0]
+
+    def _tiles(self, m: Tensor) -> list[Tensor]:
+        """A matrix in blocks, row of blocks by row of blocks; a small one as one row."""
+        if m.shape[-2:].numel() <= self.merge:
+            return [m.flatten(-2).unsqueeze(-2)]
+        size = self.block or max(m.shape[-2:])
+        return [b for strip in m.split(size, dim=-2) for b in strip.split(size, dim=-1)]
+
+    def _whole(self, tiles: list[Tensor], rows: int, columns: int) -> Tensor:
+        """The first of ``tiles`` put together to one matrix, and taken off the list."""
+        if rows * columns <= self.merge:
+            one = tiles.pop(0)
+            return one.reshape(*one.shape[:-2], rows, columns)
+        size = self.block or max(rows, columns)
+        down, across = -(-rows // size), -(-columns // size)
+        return torch.cat([torch.cat([tiles.pop(0) for _ in range(across)], -1) for _ in range(down)], -2)
 
     def invert(self, matrices: Tensor | Sequence[Tensor], shape: Sequence[int]) -> Tensor:
         """The tensor of ``shape`` whose view is ``matrices``: ``invert(apply(t), t.shape)`` equals ``t``
         exactly."""
+        if self.block or self.merge:
+            tiles = [matrices] if isinstance(matrices, Tensor) else list(matrices)
+            matrices = [self._whole(tiles, *seen[-2:]) for seen in _uncut(self, tuple(shape))]
         whole = matrices if isinstance(matrices, Tensor) else torch.cat(list(matrices), dim=-2)
         left, right = self.pattern.split("->")
         return rearrange(whole, f"{right.strip()} -> {left.strip()}", **_axes(self, tuple(shape)))
@@ -101,7 +129,16 @@ def _problem(view: MatrixView) -> str | None:
         return "must end in at least two axes, [*batch, m, n]"
     if unknown := {name for name, _ in view.sizes} - set(before):
         return f"gives a size to unknown axes {sorted(unknown)}"
-    return None if all(n > 0 for n in (*dict(view.sizes).values(), *view.rows)) else "needs positive sizes"
+    positive = (
+        all(n > 0 for n in (*dict(view.sizes).values(), *view.rows)) and min(view.block, view.merge) >= 0
+    )
+    return None if positive else "needs positive sizes"
+
+
+@lru_cache(maxsize=4096)
+def _uncut(view: MatrixView, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The shapes of the matrices that are cut into blocks."""
+    return replace(view, block=0, merge=0).shapes(shape)
 
 
 @lru_cache(maxsize=4096)
@@ -116,8 +153,13 @@ def _parse(text: str) -> MatrixView:
             )
         given[name] = value
     rows = tuple(map(int, given.pop("rows", "").split("+"))) if "rows" in given else ()
+    block, merge = (int(given.pop(name, 0)) for name in ("block", "merge"))
     return MatrixView(
-        " ".join(pattern.split()), tuple((name, int(value)) for name, value in given.items()), rows
+        " ".join(pattern.split()),
+        tuple((name, int(value)) for name, value in given.items()),
+        rows,
+        block,
+        merge,
     )
 
 

@@ -91,18 +91,53 @@ class Eigenvectors:
 
     def rough(self, parts: Mapping[str, Tensor]) -> Tensor:
         """What is stored, as it is."""
-        scale = parts["scale"]
-        q = 2 * unpack(blocks(parts[""], scale)).to(torch.float32) - 15
-        y = torch.where(q == -1, 0.0, q * q.abs() * (1 / 225))
-        return (y * scale.unsqueeze(-1)).flatten(-2)
+        return from_squares(parts)
 
     def encode(self, value: Tensor, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        x = blocks(value, parts["scale"])
-        scale, inverse = settled(x.abs().amax(-1, keepdim=True))
-        y = x * inverse
-        a = 225 * y.abs()
-        # the middle between (2p - 1)^2 and (2p + 1)^2 is 4 p^2 + 1
-        p = ((a - 1).clamp(min=0).sqrt() * 0.5).floor().clamp(max=7) + 1
-        code = torch.where(y > 0, 7 + p, 8 - p.clamp(min=2))
-        code = torch.where(a < torch.where(y > 0, 0.5, 4.5), 7, code)
-        return {"": pack(code).view(parts[""].shape), "scale": scale.squeeze(-1)}
+        return to_squares(value, parts)
+
+
+@dataclass(frozen=True)
+class RealDiagonal:
+    """Square matrices in the code of :class:`Eigenvectors` beside their diagonal, which stays in float32.
+
+    For the inverse roots of statistics, whose diagonal is what matters most.
+    """
+
+    name: str = "root4"
+
+    def parts(self, shape: Shape, kind: str, lead: int = 1) -> Parts | None:
+        found = Eigenvectors().parts(shape, kind, lead)
+        return found and {**found, "diagonal": (shape[:-1], torch.float32)}
+
+    def decode(self, parts: Mapping[str, Tensor]) -> Tensor:
+        diagonal = parts["diagonal"]
+        rough = from_squares(parts).view(*diagonal.shape, diagonal.shape[-1])
+        return torch.diagonal_scatter(rough, diagonal, dim1=-2, dim2=-1)
+
+    def encode(self, value: Tensor, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        kept = parts["diagonal"]
+        value = value.reshape(*kept.shape, kept.shape[-1])
+        diagonal = value.diagonal(dim1=-2, dim2=-1)
+        rest = torch.diagonal_scatter(value, torch.zeros_like(diagonal), dim1=-2, dim2=-1)
+        return {**to_squares(rest, parts), "diagonal": diagonal.clone()}
+
+
+def from_squares(parts: Mapping[str, Tensor]) -> Tensor:
+    """Codes q = -15, -13, .. 15 as sign(q) (q/15)^2 of the block's scale, but -1 as 0."""
+    scale = parts["scale"]
+    q = 2 * unpack(blocks(parts[""], scale)).to(torch.float32) - 15
+    y = torch.where(q == -1, 0.0, q * q.abs() * (1 / 225))
+    return (y * scale.unsqueeze(-1)).flatten(-2)
+
+
+def to_squares(value: Tensor, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    x = blocks(value, parts["scale"])
+    scale, inverse = settled(x.abs().amax(-1, keepdim=True))
+    y = x * inverse
+    a = 225 * y.abs()
+    # the middle between (2p - 1)^2 and (2p + 1)^2 is 4 p^2 + 1
+    p = ((a - 1).clamp(min=0).sqrt() * 0.5).floor().clamp(max=7) + 1
+    code = torch.where(y > 0, 7 + p, 8 - p.clamp(min=2))
+    code = torch.where(a < torch.where(y > 0, 0.5, 4.5), 7, code)
+    return {"": pack(code).view(parts[""].shape), "scale": scale.squeeze(-1)}

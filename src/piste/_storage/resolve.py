@@ -13,7 +13,7 @@ from .casts import Cast, Float8
 from .codec import FIXED, Codec, WeightCodec
 from .dynamic import Dynamic
 from .linear import Linear
-from .nibbles import Eigenvectors, Nibbles
+from .nibbles import Eigenvectors, Nibbles, RealDiagonal
 from .roots import FourthRoot, SignedRoot
 from .symmetric import Symmetric
 from .weights import ErrorBits, Kahan, Stochastic
@@ -33,8 +33,13 @@ CODECS: dict[str, Callable[[str], Codec]] = {
     "int4": lambda kind: Nibbles(signed=kind != "square"),
     "symmetric": lambda kind: Symmetric(),
     "eigen4": lambda kind: Eigenvectors(),
+    "root4": lambda kind: RealDiagonal(),
 }
-ONLY = {"symmetric": ("factor",), "eigen4": ("basis",)}  # codecs that rely on what their kind of slot is
+ONLY = {
+    "symmetric": ("factor",),
+    "eigen4": ("basis",),
+    "root4": ("factor",),
+}  # codecs that rely on what their kind of slot is
 WEIGHTS: dict[str, WeightCodec] = {
     c.name: c for c in (Stochastic(), Kahan(), Kahan("bf16_kahan_fp32", torch.float32), ErrorBits())
 }
@@ -47,11 +52,12 @@ KINDS = ("moment", "square", "weights", "factor", "basis")
 
 
 def resolve(storage: Storage, name: str, slot: Slot) -> Codec | None:
-    """The codec of a slot, or None: plain. A slot's own name (its last part will do) goes before its kind."""
+    """The codec of a slot, or None: plain. A slot's own name (its last part will do) goes before its kind, and both
+    before the code it was declared with."""
     table = _table(storage)
     key = next((k for k in (name, name.rpartition(".")[2], slot.kind) if k in table), None)
     if key is None:
-        return None
+        return CODECS[slot.code](slot.kind) if slot.code else None
     code = table[key]
     if code not in CODECS:
         raise ValueError(unknown("codec", code, CODECS))

@@ -23,6 +23,9 @@ from .ggt import GGT as GGT
 from .induced import InducedMetricLogSGD as InducedMetricLogSGD
 from .induced import InducedMetricRMS as InducedMetricRMS
 from .induced import InducedMetricSGD as InducedMetricSGD
+from .asgo import ASGO as ASGO
+from .asgo import DASGO as DASGO
+from .distributedshampoo import DistributedShampoo as DistributedShampoo
 from .lamb import LAMB as LAMB
 from .lbfgs import LBFGS as LBFGS
 from .levenberg import LevenbergMarquardt as LevenbergMarquardt
@@ -61,6 +64,7 @@ from .schedulefree import ScheduleFreeAdamW as ScheduleFreeAdamW
 from .schedulefree import ScheduleFreeSGD as ScheduleFreeSGD
 from .sgd import SGD as SGD
 from .shampoo import Shampoo as Shampoo
+from .shampoo4bit import Shampoo4bit as Shampoo4bit
 from .soap import SOAP as SOAP
 from .sophia import SophiaG as SophiaG
 from .sophia import SophiaH as SophiaH

@@ -47,6 +47,14 @@ from .kfac import layer_covariances as layer_covariances
 from .kfac import normalized_squares as normalized_squares
 from .kfac import scale_by_adafisher as scale_by_adafisher
 from .kfac import scale_by_kfac as scale_by_kfac
+from .eigenshampoo import scale_by_eigen_shampoo as scale_by_eigen_shampoo
+from .grafting import debiased_ema as debiased_ema
+from .grafting import divide_by_raw_rms as divide_by_raw_rms
+from .grafting import divide_by_rms as divide_by_rms
+from .grafting import divide_by_root_of_sum as divide_by_root_of_sum
+from .grafting import from_average as from_average
+from .grafting import graft_once_started as graft_once_started
+from .grafting import in_blocks as in_blocks
 from .layerwise import normalize_rms as normalize_rms
 from .layerwise import scale_by_trust_ratio as scale_by_trust_ratio
 from .mirror import dual_average as dual_average
@@ -94,6 +102,9 @@ from .norms import scale_by_dual_norm as scale_by_dual_norm
 from .norms import scale_by_radius as scale_by_radius
 from .norms import step_in_box as step_in_box
 from .norms import take_sign as take_sign
+from .onesided import scale_by_asgo as scale_by_asgo
+from .onesided import scale_by_dasgo as scale_by_dasgo
+from .onesided import set_rms as set_rms
 from .projection import project_ball as project_ball
 from .projection import project_box as project_box
 from .proximal import extrapolate as extrapolate
@@ -104,6 +115,7 @@ from .radial import decay_shrinking_weights as decay_shrinking_weights
 from .radial import ema_nesterov as ema_nesterov
 from .radial import floor_rows as floor_rows
 from .radial import hold_radius as hold_radius
+from .shampoo import precondition as precondition
 from .shampoo import scale_by_shampoo as scale_by_shampoo
 from .sign import scale_by_lion as scale_by_lion
 from .spectral import match_rms as match_rms
