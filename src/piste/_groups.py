@@ -206,7 +206,8 @@ def _of_module(
     found = route(module, matrix=factory.matrix and not senses, overrides=overrides)
     if senses:  # what is watched is a whole layer, whatever its matrix is for
         layers = owned(module)
-        astray = {a.name for a in found if a.to == "main" and id(a.parameter) not in layers}
+        by_hand = {a.name for a in found if a.reason.startswith("override")}
+        astray = {a.name for a in found if id(a.parameter) not in layers} - by_hand
         found = [replace(a, view=None, to="rest" if a.name in astray else a.to) for a in found]
     rows = [(a.name, a.parameter, replace(a.role, reason=a.reason), a.view, a.to) for a in found]
     if not rows:

@@ -59,12 +59,11 @@ class Layer:
         handle = module.register_forward_hook(Tap(self), with_kwargs=True)
         weakref.finalize(self, handle.remove)
 
-    def add(self, new: Sequence[Tensor | None], examples: int) -> None:
+    def add(self, new: Sequence[Tensor | None], examples: int, device: torch.device) -> None:
         """What has overflowed is left out: the step it belongs to will not be taken."""
-        there = [x for x in new if x is not None]
-        if not there:
-            return
-        fine = functools.reduce(torch.logical_and, [x.isfinite().all() for x in there])
+        fine = torch.ones((), dtype=torch.bool, device=device)
+        for x in new:
+            fine = fine if x is None else fine & x.isfinite().all()
         kept = [None if x is None else torch.where(fine, x, 0) for x in new]
         count = fine.to(torch.float64 if fine.device.type != "mps" else torch.float32) * examples
         if self.sums is None or self.count is None:
@@ -167,7 +166,7 @@ class Senses:
         dtype = torch.promote_types(torch.promote_types(g.dtype, x.dtype), torch.float32)
         with torch.no_grad():
             a, g = rows(module, x, g.detach(), dtype)
-            layer.add(rule.fn(a, g, **hyper), a.shape[0])
+            layer.add(rule.fn(a, g, **hyper), a.shape[0], g.device)
 
     def wanted(self) -> dict[str, Wanted]:
         """By parameter: what is to be gathered for the coming step."""
