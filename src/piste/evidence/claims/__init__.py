@@ -13,6 +13,7 @@ from . import composite as composite
 from . import constrained as constrained
 from . import convex_nets as convex_nets
 from . import descent as descent
+from . import curvature as curvature
 from . import dynamics as dynamics
 from . import eigenvectors as eigenvectors
 from . import elementwise as elementwise

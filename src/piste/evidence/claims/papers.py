@@ -21,3 +21,12 @@ PERCEPTRON = (
 )
 STABILITY = "Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability"
 NOISY_STABILITY = "The Implicit Regularization of Dynamical Stability in Stochastic Gradient Descent"
+HUTCHINSON = "A stochastic estimator of the trace of the influence matrix for Laplacian smoothing splines"
+ADAHESSIAN = "ADAHESSIAN: An Adaptive Second Order Optimizer for Machine Learning"
+SOPHIA = "Sophia: A Scalable Stochastic Second-order Optimizer for Language Model Pre-training"
+OASIS = "Doubly Adaptive Scaled Algorithm for Machine Learning Using Second-Order Information"
+ROOT_NEWTON = "Damped Newton Method with Near-Optimal Global O(k^-3) Convergence Rate"
+POLYNOMIAL = "Polynomial Preconditioning for Gradient Methods"
+FOSI = "FOSI: Hybrid First and Second Order Optimization"
+MARQUARDT = "Local convergence of the Levenberg-Marquardt method under Hölder metric subregularity"
+FILTERED = "Discriminative Bayesian filtering lends momentum to the stochastic Newton method for minimizing log-convex functions"
