@@ -1,4 +1,4 @@
-"""What goes along with a normalized step: decay that does not pull, looking ahead, and weights that keep their length."""
+"""What goes along with a normalized step: decay that does not pull, a look ahead, weights that keep their length."""
 
 from __future__ import annotations
 
