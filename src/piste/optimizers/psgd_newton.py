@@ -45,9 +45,9 @@ def PSGDKronNewton(
         m ← βm + (1-β)g;   p ← p - η (Q_LᵀQ_L m Q_RᵀQ_R + λp)
 
     Needs ``step(closure)``; three evaluations in a step that fits, one in the others; ``exact`` differentiates twice
-    and needs a ``piste.closure``. For losses whose Hessian means something at mini-batch noise (scientific problems, small
-    nets, RNNs): the fit bears noisy products, an indefinite Hessian gives |H|, and neither damping nor a search is
-    tuned. lr is a share of Newton's step. A single vector with ``preconditioner_max_skew`` as large as it is long has
+    and needs a ``piste.closure``. For losses whose Hessian means something at mini-batch noise (scientific problems,
+    small nets, RNNs): the fit bears noisy products, an indefinite Hessian gives |H|, and neither damping nor a search
+    is tuned. lr is a share of Newton's step. A single vector with ``preconditioner_max_skew`` as large as it is long has
     one dense triangular factor, the paper's dense form. ``grad_clip_max_norm`` holds the step over all tensors.
 
     Equal to the authors' code (class KronNewton of lixilinx/psgd_torch at a8616f1, dQ="EQ") to 2e-16 over 40 steps in
