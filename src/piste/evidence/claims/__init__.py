@@ -65,6 +65,7 @@ from . import schedules as schedules
 from . import secants as secants
 from . import selftuning as selftuning
 from . import sensing as sensing
+from . import shampoos as shampoos
 from . import sharpness as sharpness
 from . import shuffling as shuffling
 from . import signs as signs
