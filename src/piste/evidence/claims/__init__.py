@@ -60,6 +60,7 @@ from . import recursive as recursive
 from . import refits as refits
 from . import regions as regions
 from . import sampling as sampling
+from . import scalars as scalars
 from . import scaling as scaling
 from . import schedules as schedules
 from . import secants as secants
@@ -77,3 +78,4 @@ from . import steps as steps
 from . import stochastic as stochastic
 from . import tails as tails
 from . import votes as votes
+from . import windows as windows
