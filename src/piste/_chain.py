@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SCOPES = ("element", "tensor", "tree")
 ROOMS = ("oracle", "direction", "length", "delta", "point")
-INPUTS = ("param", "grad", "step", "loss", "hvp", "vector", "noise", "dot")
+INPUTS = ("param", "grad", "step", "loss", "hvp", "vector", "noise", "dot", "spectrum")
 PROVIDED = ("param", "grad", "step", "noise", "dot")  # what a step has without an oracle or a closure
 
 
@@ -58,7 +58,13 @@ class Part:
             yield name, slot, self.hyper
         for i, held in enumerate(self.inner):
             for name, slot, hyper in held.slots():
+                if (space := self.transform.space) is not None:
+                    slot, hyper = slot.within(space), {**hyper, **self._words(space)}
                 yield self.prefix(i) + name, slot, hyper
+
+    def _words(self, space: tuple[str, str]) -> dict[str, Any]:
+        """The hyperparameters that the extents of the inner space speak of."""
+        return {w: self.hyper[w] for word in space for w in word.split("&") if w in self.hyper}
 
     def __repr__(self) -> str:
         held = [repr(c) for c in self.inner]
@@ -161,6 +167,8 @@ def _check_chain(c: Chain) -> None:
             wrong = [p.transform.name for p in held.parts if p.transform.room != "direction"]
             if wrong:
                 raise ValueError(f"{name} holds {', '.join(wrong)}: only direction transforms can be held")
+            if part.transform.space is not None:
+                _check_space(name, held)
             if held.whole_tree:
                 raise ValueError(
                     f"{name} holds {held}, of which a part looks at the whole tree: put it in front"
@@ -186,6 +194,15 @@ def _check_chain(c: Chain) -> None:
             if name in INPUTS and name not in provided and name != "loss":
                 raise ValueError(f"{part.transform.name} needs {name!r}, which no oracle of the chain provides: "
                                  f"put an oracle that does in front")  # fmt: skip
+
+
+def _check_space(name: str, held: Chain) -> None:
+    for part in held.everything():
+        if part.transform.space is not None or any(s.kind == "weights" for s in part.transform.slots.values()):
+            raise ValueError(
+                f"{name} holds {part.transform.name} in a space of another shape than the weights', but that "
+                "keeps a copy of the weights or has a space of its own: put it outside"
+            )
 
 
 def _check_clips(c: Chain) -> None:

@@ -71,7 +71,8 @@ class Step:
         }
         inner = [s for steps in self.held.values() for s in steps]
         self.slots: dict[str, Slot] = {prefix + name: slot for name, slot in t.slots.items()}
-        self.slots.update({name: slot for s in inner for name, slot in s.slots.items()})
+        held = {name: slot for s in inner for name, slot in s.slots.items()}
+        self.slots.update(held if t.space is None else {n: s.within(t.space) for n, s in held.items()})
         self.scope = max((t.scope, *(s.scope for s in inner)), key=SCOPES.index)
         asks = {*t.asks, *(a for s in t.sums.values() for a in s.asks if a != "u")}
         self.inputs = {a for a in asks if a in INPUTS} | {i for s in inner for i in s.inputs}

@@ -11,6 +11,7 @@ from torch import Tensor
 from . import _sharding as sharding
 from ._coding import coding, key
 from ._leaf import RESIDUAL, Leaf, alike, blocks, leaf_dtype
+from ._slots import extent
 from ._storage import plain, weight_codec
 from ._transform import Chain, Slot
 
@@ -31,13 +32,13 @@ def slot_shapes(chain: Chain, leaf: Leaf) -> dict[str, tuple[Slot, tuple[int, ..
                 if slot.when is not None and not slot.when(m, n, hyper):
                     continue
                 if "m n" in slot.axes:
-                    extra = [int(hyper[a]) for a in slot.axes.split() if a not in ("m", "n")]
+                    extra = [extent(a, m, n, hyper) for a in slot.axes.split() if a not in ("m", "n")]
                     found[name] = slot, (*extra, *whole), hyper
                     continue
                 batch = shape[:-2] if sheet else ()
                 own = {"m": (m, 1), "n": (1, n), "": ()}.get(slot.axes)
                 if own is None:
-                    own = tuple({"m": m, "n": n}.get(a) or int(hyper[a]) for a in slot.axes.split())
+                    own = tuple(extent(a, m, n, hyper) for a in slot.axes.split())
                 full = name if len(shapes) == 1 else f"{name}.{i}"
                 found[full] = slot, (() if slot.shared else (*batch, *own)), hyper
     for suffix, (shape, dtype) in leaf.weight.parts(whole).items() if leaf.weight is not None else ():

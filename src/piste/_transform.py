@@ -21,6 +21,7 @@ from ._registry import register, unknown
 from ._slots import Slot as Slot
 from ._slots import Sum as Sum
 from ._slots import basis as basis
+from ._slots import counter as counter
 from ._slots import factor as factor
 from ._slots import index as index
 from ._slots import largest as largest
@@ -50,6 +51,7 @@ class Transform:
         holds: tuple[str, ...],
         provides: tuple[str, ...],
         primes: bool,
+        space: tuple[str, str] | None = None,
         normalizes: bool = False,
         clips: bool = False,
         invariant: tuple[str, ...] = (),
@@ -58,7 +60,7 @@ class Transform:
         functools.update_wrapper(self, fn)
         self.fn, self.name = fn, fn.__name__
         self.room, self.scope, self.slots, self.sums = room, scope, slots, sums
-        self.holds, self.provides, self.primes = holds, provides, primes
+        self.holds, self.provides, self.primes, self.space = holds, provides, primes, space
         self.normalizes, self.clips = normalizes, clips
         self.invariant, self.precision = invariant, precision
         self.view_fn: Callable[..., Any] | None = None
@@ -133,6 +135,7 @@ def transform(
     scope: str = "element",
     sums: Mapping[str, Sum] | None = None,
     holds: tuple[str, ...] = (),
+    space: tuple[str, str] | None = None,
     provides: tuple[str, ...] = (),
     primes: bool = False,
     normalizes: bool = False,
@@ -145,7 +148,8 @@ def transform(
 
     ``scope``: "element" (the result at an index depends on that index and on declared sums), "tensor" (the whole
     matrix) or "tree" (everything, as one vector). ``sums``: name -> :func:`total`/:func:`mean`/:func:`largest`.
-    ``holds``: names of chains it runs inside. ``primes``: the first gradient only sets it up: at step 0 nothing but its
+    ``holds``: names of chains it runs inside. ``space``: the extents (see `_slots.extent`) of the matrices those chains
+    see, where they are of another shape than the weights. ``provides``: further inputs it gives them. ``primes``: the first gradient only sets it up: at step 0 nothing but its
     own slots is written. ``normalizes``: its result has one size, whatever came in; ``clips``: it bounds the size (a
     chain that does the latter after the former draws a warning). ``invariant``: what `piste.laws` is to check, of
     "sign" (f(-g) = -f(g)), "scale" (f(cg) = f(g)) and "transpose" (f(gᵀ) = f(g)ᵀ), to ``precision`` (0.1 for bf16).
@@ -155,7 +159,7 @@ def transform(
     def declare(fn: Callable[..., Any]) -> Transform:
         declared = Transform(
             fn, room=room, scope=scope, slots=dict(slots), sums=dict(sums or {}), holds=holds, provides=provides,
-            primes=primes, normalizes=normalizes, clips=clips, invariant=invariant, precision=precision,
+            primes=primes, normalizes=normalizes, clips=clips, invariant=invariant, precision=precision, space=space,
         )  # fmt: skip
         kind = room if room in ("oracle", "search") else "transform"
         register(kind, fn.__name__, declared, ("closure",) if kind != "transform" else ())

@@ -80,6 +80,7 @@ def _inputs(steps: tuple[Step, ...], t: int, shape: tuple[int, ...]) -> dict[str
         k: torch.randn(shape, generator=generator, dtype=torch.float64)
         for k in ("u", "param", "grad", "hvp", "vector", "noise")
     }
+    env["spectrum"] = env["noise"].square() + 0.1  # second moments
     env |= {"step": t, "loss": torch.tensor(1.0, dtype=torch.float64), "dot": torch.dot}
     for step in steps:
         for name, rule in step.tree_sums.items():

@@ -17,4 +17,10 @@ from .schedulefree import ScheduleFreeAdamW as ScheduleFreeAdamW
 from .schedulefree import ScheduleFreeSGD as ScheduleFreeSGD
 from .sgd import SGD as SGD
 from .shampoo import Shampoo as Shampoo
+from .galore import GaLoreAdamW as GaLoreAdamW
+from .klshampoo import KLSOAP as KLSOAP
+from .klshampoo import KLShampoo as KLShampoo
 from .soap import SOAP as SOAP
+from .soap import OneSidedSOAP as OneSidedSOAP
+from .soap import SOAPAdEMAMix as SOAPAdEMAMix
+from .soap import SOAPLion as SOAPLion
