@@ -31,6 +31,7 @@ from ._transform import largest as largest
 from ._transform import mean as mean
 from ._transform import moment as moment
 from ._transform import oracle as oracle
+from ._transform import counter as counter
 from ._transform import probe as probe
 from ._transform import ring as ring
 from ._transform import scalar as scalar

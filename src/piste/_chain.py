@@ -21,7 +21,8 @@ ROOMS = ("sense", "oracle", "direction", "length", "delta", "point")
 # of the rows and columns of a matrix, from the layer that owns it
 SENSED = ("row_cov", "col_cov", "row_sq", "col_sq")
 OF_TREE = ("dot", "peak")  # functions that a rule over the tree is handed
-INPUTS = ("param", "grad", "step", "loss", "hvp", "vector", "secant", "rows", "noise", *OF_TREE, *SENSED)
+OF_ORACLES = ("loss", "hvp", "vector", "secant", "rows", "spectrum")
+INPUTS = ("param", "grad", "step", "noise", *OF_ORACLES, *OF_TREE, *SENSED)
 PROVIDED = ("param", "grad", "step", "noise", *OF_TREE)  # what a step has without an oracle or a closure
 
 
@@ -66,7 +67,13 @@ class Part:
             yield name, slot, self.hyper
         for i, held in enumerate(self.inner):
             for name, slot, hyper in held.slots():
+                if (space := self.transform.space) is not None:
+                    slot, hyper = slot.within(space), {**hyper, **self._words(space)}
                 yield self.prefix(i) + name, slot, hyper
+
+    def _words(self, space: tuple[str, str]) -> dict[str, Any]:
+        """The hyperparameters that the extents of the inner space speak of."""
+        return {w: self.hyper[w] for word in space for w in word.split("&") if w in self.hyper}
 
     def __repr__(self) -> str:
         held = [repr(c) for c in self.inner]
@@ -182,6 +189,8 @@ def _check_chain(c: Chain) -> None:
             wrong = [p.transform.name for p in held.parts if p.transform.room != "direction"]
             if wrong:
                 raise ValueError(f"{name} holds {', '.join(wrong)}: only direction transforms can be held")
+            if part.transform.space is not None:
+                _check_space(name, held)
             if held.whole_tree:
                 raise ValueError(
                     f"{name} holds {held}, of which a part looks at the whole tree: put it in front"
@@ -208,6 +217,15 @@ def _check_chain(c: Chain) -> None:
                 what = "sense" if name in SENSED else "oracle"
                 raise ValueError(f"{part.transform.name} needs {name!r}, which no {what} of the chain provides: "
                                  f"put an {what} that does in front".replace("an s", "a s"))  # fmt: skip
+
+
+def _check_space(name: str, held: Chain) -> None:
+    for part in held.everything():
+        if part.transform.space is not None or any(s.kind == "weights" for s in part.transform.slots.values()):
+            raise ValueError(
+                f"{name} holds {part.transform.name} in a space of another shape than the weights', but that "
+                "keeps a copy of the weights or has a space of its own: put it outside"
+            )
 
 
 def _check_clips(c: Chain) -> None:

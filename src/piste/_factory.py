@@ -141,7 +141,7 @@ def _one(who: str, key: str, value: Any, default: float) -> Any:
         raise TypeError(f"{who}: {key} must be {kind}, got {value!r}{hint}")
     number = float(value)
     if number != default:  # a default may stand for "not given", such as a beta of -1
-        _check_range(who, key, number)
+        _check_range(who, key, number, unit=default <= 1)  # an alpha of 5 is no rate of an average
     if isinstance(default, float):
         return number
     if not number.is_integer() or number < 0:
@@ -155,10 +155,10 @@ def _several(who: str, key: str, value: Any, default: tuple[Any, ...]) -> tuple[
     return tuple(_one(who, key, v, d) for v, d in zip(value, default, strict=True))
 
 
-def _check_range(who: str, key: str, value: float) -> None:
+def _check_range(who: str, key: str, value: float, unit: bool = True) -> None:
     if not math.isfinite(value):
         raise ValueError(f"{who}: {key} must be finite, got {value}")
     if key in _NOT_NEGATIVE and value < 0:
         raise ValueError(f"{who}: {key} must not be negative, got {value} (to climb, negate the loss)")
-    if _UNIT.match(key) and not 0 <= value < 1 and not (key == "dampening" and value == 1):
+    if unit and _UNIT.match(key) and not 0 <= value < 1 and not (key == "dampening" and value == 1):
         raise ValueError(f"{who}: {key} must lie in [0, 1), got {value}")

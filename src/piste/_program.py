@@ -74,7 +74,8 @@ class Step:
         flags = {name for name, value in zip(t.hyper, values, strict=True) if value is True}
         self.idle = {name for name, slot in t.slots.items() if slot.at and not flags.intersection(slot.at)}
         self.slots: dict[str, Slot] = {prefix + n: slot for n, slot in t.slots.items() if n not in self.idle}
-        self.slots.update({name: slot for s in inner for name, slot in s.slots.items()})
+        held = {name: slot for s in inner for name, slot in s.slots.items()}
+        self.slots.update(held if t.space is None else {n: s.within(t.space) for n, s in held.items()})
         self.scope = max((t.scope, *(s.scope for s in inner)), key=SCOPES.index)
         idle = {name for name, flag in t.only.items() if not row[1 + t.hyper.index(flag)]}
         asks = {

@@ -125,10 +125,14 @@ def _collect(
 
 
 def _agree_on_probes(stage: Stage, lane: Lane) -> None:
-    """What an owner has seen, the other ranks, which have zeros, are told."""
+    """What an owner has seen, the other ranks are told."""
     names = [n for s in stage.steps for n, slot in s.slots.items() if slot.kind == "probe"]
     told = [(leaf, n) for leaf in lane.leaves if leaf.owner is not None for n in names if n in leaf.probes]
-    numbers = [leaf.probes[n].to(leaf.param.device, torch.float64) for leaf, n in told]
+    unseen = torch.zeros((), dtype=torch.float64)
+    numbers = [
+        (leaf.probes[n] if leaf.owner is not None and leaf.owner.here else unseen).to(leaf.param.device, torch.float64)
+        for leaf, n in told
+    ]
     for (leaf, n), number in zip(
         told, sharding.totals(numbers, [f.place for f, _ in told], "sum"), strict=True
     ):
@@ -233,7 +237,9 @@ def _write_back(stage: Stage, leaf: Leaf, mine: list[_Sheet], shared: list[str])
             if name in shared or not any(name in s.new for s in mine):
                 continue
             if slot.kind == "probe":
-                leaf.write(name, torch.stack([s.new[name].mean() for s in mine]).mean())
+                seen = [s.new[name].to(torch.float64) for s in mine if name in s.new]
+                shown = torch.stack([x.sum() if slot.adds else x.mean() for x in seen])
+                leaf.write(name, shown.sum() if slot.adds else shown.mean())
             elif slot.axes == "m n":
                 whole = leaf.from_matrices([s.new[name] for s in mine])
                 leaf.write(name, sharding.put_back(whole, leaf.spread))

@@ -11,6 +11,7 @@ from torch import Tensor
 from . import _sharding as sharding
 from ._coding import coding, key
 from ._leaf import RESIDUAL, Leaf, alike, blocks, leaf_dtype
+from ._slots import extent
 from ._storage import plain, weight_codec
 from ._transform import Chain, Slot
 
@@ -32,7 +33,7 @@ def slot_shapes(chain: Chain, leaf: Leaf) -> dict[str, tuple[Slot, tuple[int, ..
                     continue
                 if "m n" in slot.axes:
                     extra = [
-                        leaf.everyone if a == "all" else int(hyper[a])
+                        leaf.everyone if a == "all" else _length(a, slot, m, n, hyper)
                         for a in slot.axes.split()
                         if a not in ("m", "n")
                     ]
@@ -51,9 +52,8 @@ def slot_shapes(chain: Chain, leaf: Leaf) -> dict[str, tuple[Slot, tuple[int, ..
 
 
 def _length(axis: str, slot: Slot, m: int, n: int, hyper: Mapping[str, Any]) -> int:
-    if axis in ("m", "n"):
-        return m if axis == "m" else n
-    return int(hyper[axis]) if slot.length is None or axis in hyper else slot.length(m, n, hyper)
+    measured = slot.length is not None and axis not in ("m", "n") and axis not in hyper
+    return slot.length(m, n, hyper) if measured else extent(axis, m, n, hyper)  # type: ignore[misc]
 
 
 def make_slot(

@@ -24,6 +24,7 @@ from ._signals import signal as signal
 from ._slots import Slot as Slot
 from ._slots import Sum as Sum
 from ._slots import basis as basis
+from ._slots import counter as counter
 from ._slots import factor as factor
 from ._slots import index as index
 from ._slots import largest as largest
@@ -53,6 +54,7 @@ class Transform:
         holds: tuple[str, ...],
         provides: tuple[str, ...],
         primes: bool,
+        space: tuple[str, str] | None = None,
         normalizes: bool = False,
         clips: bool = False,
         invariant: tuple[str, ...] = (),
@@ -65,7 +67,7 @@ class Transform:
         functools.update_wrapper(self, fn)
         self.fn, self.name = fn, fn.__name__
         self.room, self.scope, self.slots, self.sums = room, scope, slots, sums
-        self.holds, self.provides, self.primes = holds, provides, primes
+        self.holds, self.provides, self.primes, self.space = holds, provides, primes, space
         self.normalizes, self.clips = normalizes, clips
         self.invariant, self.precision, self.whole, self.tiles = invariant, precision, whole, tiles
         self.only, self.signals = dict(only or {}), signals or {}
@@ -160,6 +162,7 @@ def transform(
     scope: str = "element",
     sums: Mapping[str, Sum] | None = None,
     holds: tuple[str, ...] = (),
+    space: tuple[str, str] | None = None,
     provides: tuple[str, ...] = (),
     primes: bool = False,
     normalizes: bool = False,
@@ -176,16 +179,17 @@ def transform(
 
     ``scope``: "element" (the result at an index depends on that index and on declared sums), "tensor" (the whole
     matrix) or "tree" (everything, as one vector). ``sums``: name -> :func:`total`/:func:`mean`/:func:`largest`.
-    ``holds``: names of chains it runs inside; ``provides``: the inputs that it hands to them itself. ``primes``: the
-    first gradient only sets it up: at step 0 nothing but its own slots is written. ``normalizes``: its result has one
-    size, whatever came in; ``clips``: it bounds the size (a chain that does the latter after the former draws a
-    warning). ``invariant``: what `piste.laws` is to check, of "sign" (f(-g) = -f(g)), "scale" (f(cg) = f(g)) and
-    "transpose" (f(gᵀ) = f(g)ᵀ), to ``precision`` (0.1 for bf16). ``whole``: the hyperparameter that, where it holds,
-    lets it take whole weights only ("always": it never takes sharded ones); the optimizer refuses others when it is
-    made. ``only``: inputs that are made in those steps alone in which a bool hyperparameter holds
-    (``{"noise": "refresh"}``). ``signals``: name -> :func:`signal`, what the model reports of the parameter
-    (:func:`piste.report`), or None. ``tiles``: its hyperparameters ``block_size`` and ``merge`` say how the chain's
-    matrices are cut into blocks.
+    ``holds``: names of chains it runs inside; ``provides``: the inputs that it hands to them itself; ``space``: the
+    extents (see `_slots.extent`) of the matrices those chains see, where they are of another shape than the weights.
+    ``primes``: the first gradient only sets it up: at step 0 nothing but its own slots is written. ``normalizes``: its
+    result has one size, whatever came in; ``clips``: it bounds the size (a chain that does the latter after the former
+    draws a warning). ``invariant``: what `piste.laws` is to check, of "sign" (f(-g) = -f(g)), "scale" (f(cg) = f(g))
+    and "transpose" (f(gᵀ) = f(g)ᵀ), to ``precision`` (0.1 for bf16). ``whole``: the hyperparameter that, where it
+    holds, lets it take whole weights only ("always": it never takes sharded ones); the optimizer refuses others when it
+    is made. ``only``: inputs that are made in those steps alone in which a bool hyperparameter holds (``{"noise":
+    "refresh"}``). ``signals``: name -> :func:`signal`, what the model reports of the parameter (:func:`piste.report`),
+    or None. ``tiles``: its hyperparameters ``block_size`` and ``merge`` say how the chain's matrices are cut into
+    blocks.
     Errors (TypeError) name the transform and the unknown name.
     """
 
@@ -193,7 +197,7 @@ def transform(
         declared = Transform(
             fn, room=room, scope=scope, slots=dict(slots), sums=dict(sums or {}), holds=holds, provides=provides,
             primes=primes, normalizes=normalizes, clips=clips, invariant=invariant, precision=precision, whole=whole,
-            only=only, signals=dict(signals or {}), tiles=tiles,
+            only=only, signals=dict(signals or {}), tiles=tiles, space=space,
         )  # fmt: skip
         kind = "oracle" if room == "sense" else room if room in ("oracle", "search") else "transform"
         needs = ("module",) if room == "sense" else ("closure",) if kind != "transform" else ()

@@ -160,6 +160,22 @@ def linear(t: int, start: float, end: float, steps: Steps) -> float:
     return _between(start, end, 1 - _part(t, steps))
 
 
+@schedule(start_and_end_are_in_0_to_1=lambda start, end: 0 <= start < 1 and 0 <= end < 1)
+def half_life(t: int, start: float, end: float, steps: Steps) -> float:
+    """The beta of an average, its half-life on a straight line between those of ``start`` and ``end``.
+
+    h(β) = log ½ / log β steps; β(t) = ½^(1/h), h between h(start) and h(end) as t goes from 0 to ``steps``.
+
+    Reference: "The AdEMAMix Optimizer: Better, Faster, Older", Matteo Pagliardini, Pierre Ablin, David Grangier, 2024,
+    https://arxiv.org/abs/2409.03137
+    """
+    if t >= steps:
+        return end
+    halves = [math.log(0.5) / math.log(beta) if beta else 0.0 for beta in (start, end)]
+    h = _between(*halves, 1 - _part(t, steps))
+    return 0.5 ** (1 / h) if h else 0.0
+
+
 @schedule()
 def cosine(t: int, peak: float, steps: Steps, end: float = 0.0) -> float:
     """Half a cosine from ``peak`` to ``end``: torch's CosineAnnealingLR, but it stays at ``end``.

@@ -84,6 +84,7 @@ def _inputs(
         for k in ("u", "param", "grad", "hvp", "vector", "noise")
     }
     env |= {k: scale * env[k] for k in ("u", "grad", "hvp")}
+    env["spectrum"] = env["noise"].square() + 0.1  # second moments
     for name, sides in sensed_shapes(*shape).items() if len(shape) == 2 else ():
         x = torch.randn(sides, generator=generator, dtype=torch.float64)
         env[name] = x @ x.mT if name.endswith("cov") else x.square()

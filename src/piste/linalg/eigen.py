@@ -52,14 +52,18 @@ def eigenbasis(a: Tensor) -> Tensor:
     return eigh(a)[1].flip(-1).to(a.dtype)
 
 
-def orthogonal_iteration(a: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+def orthogonal_iteration(a: Tensor, q: Tensor, sort: bool = True) -> tuple[Tensor, Tensor]:
     """One step from the orthonormal basis `q` towards the eigenbasis of `a`: `(new basis, order)`.
 
     `order [..., n]` says which old column stands behind each new one: with it, a statistic `v` kept along
-    that axis becomes `v.index_select(axis, order)`.
+    that axis becomes `v.index_select(axis, order)`. Without `sort` the columns stay where they are, which is right
+    where statistics of them are kept in their old order.
     """
     wide = torch.promote_types(a.dtype, torch.float32)
     turned = a.to(wide) @ q.to(wide)
+    if not sort:
+        order = torch.arange(q.shape[-1], device=q.device).expand(q.shape[:-1])
+        return torch.linalg.qr(turned).Q.to(q.dtype), order
     estimates = (q.to(wide) * turned).sum(-2)
     order = estimates.argsort(dim=-1, descending=True, stable=True)
     sorted_columns = turned.gather(-1, order.unsqueeze(-2).expand_as(turned))

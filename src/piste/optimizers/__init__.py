@@ -87,3 +87,10 @@ from .steepest import SpectralDescent as SpectralDescent
 from .trust_region import TrustRegionL2 as TrustRegionL2
 from .trust_region import TrustRegionSign as TrustRegionSign
 from .trust_region import TrustRegionSpectral as TrustRegionSpectral
+from .galore import GaLoreAdamW as GaLoreAdamW
+from .klshampoo import KLSOAP as KLSOAP
+from .klshampoo import KLShampoo as KLShampoo
+from .soap import SOAP as SOAP
+from .soap import OneSidedSOAP as OneSidedSOAP
+from .soap import SOAPAdEMAMix as SOAPAdEMAMix
+from .soap import SOAPLion as SOAPLion

@@ -1,6 +1,7 @@
 """The vocabulary: pure functions of one tensor, by theme."""
 
 from .adaptive import debias_adam as debias_adam
+from .adaptive import scale_by_ademamix as scale_by_ademamix
 from .adaptive import scale_by_adagrad as scale_by_adagrad
 from .adaptive import scale_by_adagrad_norm as scale_by_adagrad_norm
 from .adaptive import scale_by_adam as scale_by_adam
@@ -18,6 +19,8 @@ from .averaging import lookahead as lookahead
 from .averaging import schedule_free as schedule_free
 from .averaging import swa as swa
 from .bases import in_eigenbasis as in_eigenbasis
+from .bases import in_kl_eigenbasis as in_kl_eigenbasis
+from .bases import scale_by_spectrum as scale_by_spectrum
 from .clipping import clip_by_global_norm as clip_by_global_norm
 from .clipping import clip_by_unit_norm as clip_by_unit_norm
 from .clipping import clip_by_value as clip_by_value
@@ -127,3 +130,4 @@ from .variance_reduction import correct_by_last_gradient as correct_by_last_grad
 from .windows import scale_by_ggt as scale_by_ggt
 from .windows import scale_by_mfac as scale_by_mfac
 from .spectral import translate_lr as translate_lr
+from .subspaces import in_subspace as in_subspace

@@ -50,6 +50,25 @@ def debias_adam(u: Tensor, step: Any, *, beta1: float, beta2: float) -> Tensor:
     return u * (sqrt(1 - beta2**step) / (1 - beta1**step))
 
 
+@transform(invariant=("sign",), exp_avg_fast=moment, exp_avg_slow=moment, exp_avg_sq=square)
+def scale_by_ademamix(
+    g: Tensor, step: Any, exp_avg_fast: Tensor, exp_avg_slow: Tensor, exp_avg_sq: Tensor, *,
+    beta1: float, beta2: float, beta3: float, alpha: float, eps: float,
+) -> Any:  # fmt: skip
+    """Adam with a second, far slower average beside the first: u = (m̂₁ + αm₂) / (√v̂ + ε).
+
+    m₁ ← β₁m₁ + (1-β₁)g;  m₂ ← β₃m₂ + (1-β₃)g;  v ← β₂v + (1-β₂)g². The slow average is not debiased: α and β₃ rise
+    from 0 and β₁ instead (``schedules.linear`` and ``schedules.half_life``).
+
+    Reference: "The AdEMAMix Optimizer: Better, Faster, Older", Matteo Pagliardini, Pierre Ablin, David Grangier, 2024,
+    https://arxiv.org/abs/2409.03137
+    """
+    fast, slow = exp_avg_fast.lerp(g, 1 - beta1), exp_avg_slow.lerp(g, 1 - beta3)
+    v = exp_avg_sq.lerp(g.square(), 1 - beta2)
+    u = (debias(fast, beta1, step) + alpha * slow) / (v.sqrt() * inverse(sqrt(1 - beta2**step)) + eps)
+    return u, fast, slow, v
+
+
 @transform(invariant=("sign",), exp_avg=moment, exp_avg_sq=square, max_exp_avg_sq=square)
 def scale_by_amsgrad(
     g: Tensor, step: Any, exp_avg: Tensor, exp_avg_sq: Tensor, max_exp_avg_sq: Tensor, *,
