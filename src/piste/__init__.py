@@ -25,13 +25,13 @@ from ._torch_state import to_torch as to_torch
 from ._transform import Chain as Chain
 from ._transform import basis as basis
 from ._transform import chain as chain
+from ._transform import counter as counter
 from ._transform import factor as factor
 from ._transform import index as index
 from ._transform import largest as largest
 from ._transform import mean as mean
 from ._transform import moment as moment
 from ._transform import oracle as oracle
-from ._transform import counter as counter
 from ._transform import probe as probe
 from ._transform import ring as ring
 from ._transform import scalar as scalar

@@ -208,6 +208,12 @@ def _check_chain(c: Chain) -> None:
     if twice:
         raise ValueError(f"two parts of the chain keep a slot named {', '.join(twice)}: "
                          "drop one of them, or hold them in a composite, which prefixes its chains' slots")  # fmt: skip
+    if any(p.transform.room != "direction" for p in c.parts):
+        check_inputs(c)  # of directions alone a composite may make a whole, and provide what they lack
+
+
+def check_inputs(c: Chain) -> None:
+    """Refuse a whole chain of which a part asks for what nobody provides."""
     provided = set(PROVIDED)
     for part in c.everything():
         provided |= set(part.transform.provides)
@@ -221,7 +227,9 @@ def _check_chain(c: Chain) -> None:
 
 def _check_space(name: str, held: Chain) -> None:
     for part in held.everything():
-        if part.transform.space is not None or any(s.kind == "weights" for s in part.transform.slots.values()):
+        if part.transform.space is not None or any(
+            s.kind == "weights" for s in part.transform.slots.values()
+        ):
             raise ValueError(
                 f"{name} holds {part.transform.name} in a space of another shape than the weights', but that "
                 "keeps a copy of the weights or has a space of its own: put it outside"

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, Protocol, overload
 
+from ._chain import check_inputs
 from ._factory import Factory
 from ._optimizer import ENGINE, Optimizer
 from ._registry import register
@@ -67,6 +68,7 @@ def optimizer(fn: Any = None, /, *, rest: Any = None, needs: tuple[str, ...] = (
             fallback = rest.group if hasattr(rest, "group") else rest if callable(rest) else (lambda: rest)
         factory = Factory.of(fn, fallback)
         usual = factory.chain()
+        check_inputs(usual)
         wants = needs or ("closure",) * usual.needs_closure + ("module",) * usual.senses
         signature = inspect.signature(fn)
         engine = [inspect.Parameter(k, inspect.Parameter.KEYWORD_ONLY, default=v) for k, v in ENGINE.items()]

@@ -36,11 +36,15 @@ def refuse_sharded(group: Mapping[str, Any]) -> None:
     for part in chain_of(group) if sharded else ():
         t = part.transform
         if t.whole == "always":
-            raise ValueError(f"{group['optimizer']} ({t.name}) takes whole weights, and {sharded[0]!r} is sharded: "
-                             "keep its weights on every rank (DDP), or put them into a group of another optimizer")  # fmt: skip
+            raise ValueError(
+                f"{group['optimizer']} ({t.name}) takes whole weights, and {sharded[0]!r} is sharded: "
+                "keep its weights on every rank (DDP), or put them into a group of another optimizer"
+            )
         if t.whole and part.hyper[t.whole]:
-            raise ValueError(f"{group['optimizer']}({t.whole}=True) takes whole weights, and {sharded[0]!r} is sharded: "
-                             f"leave {t.whole}=True out (differences of gradients), or keep its weights on every rank")  # fmt: skip
+            raise ValueError(
+                f"{group['optimizer']}({t.whole}=True) takes whole weights, and {sharded[0]!r} is sharded: "
+                f"leave {t.whole}=True out (differences of gradients), or keep its weights on every rank"
+            )
 
 
 def chain_of(group: Mapping[str, Any]) -> Chain:

@@ -48,7 +48,9 @@ def watch(metrics: Metrics | None, lanes: Sequence[Lane], gradients: Mapping[str
             if slot.kind == "probe"
         ]
         for leaf in lane.leaves:
-            leaf.probes = {n: torch.full((), torch.nan, dtype=torch.float64) for n, _ in slots}  # nothing said yet
+            leaf.probes = {
+                n: torch.full((), torch.nan, dtype=torch.float64) for n, _ in slots
+            }  # nothing said yet
             probes += [(leaf, n, adds) for n, adds in slots]
     yield
     metrics.rows.clear()

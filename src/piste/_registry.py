@@ -38,7 +38,8 @@ class Entry:
     @property
     def paper(self) -> list[str]:
         """The exact titles on the docstring's ``Reference: "Title", authors, year, link`` lines."""
-        return re.findall(r'^\s*Reference:\s*"([^"]+)"', self.doc, flags=re.MULTILINE)
+        found = re.findall(r'^\s*Reference:\s*"([^"]+)"', self.doc, flags=re.MULTILINE)
+        return [" ".join(title.split()) for title in found]
 
     def as_dict(self) -> dict[str, Any]:
         return {

@@ -130,7 +130,9 @@ def _agree_on_probes(stage: Stage, lane: Lane) -> None:
     told = [(leaf, n) for leaf in lane.leaves if leaf.owner is not None for n in names if n in leaf.probes]
     unseen = torch.zeros((), dtype=torch.float64)
     numbers = [
-        (leaf.probes[n] if leaf.owner is not None and leaf.owner.here else unseen).to(leaf.param.device, torch.float64)
+        (leaf.probes[n] if leaf.owner is not None and leaf.owner.here else unseen).to(
+            leaf.param.device, torch.float64
+        )
         for leaf, n in told
     ]
     for (leaf, n), number in zip(

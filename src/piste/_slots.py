@@ -57,8 +57,14 @@ class Slot:
         words = {"m": [m, "1"], "n": ["1", n]}.get(self.axes)
         words = words or [{"m": m, "n": n}.get(word, word) for word in self.axes.split()]
         kept = self.when
-        inside = kept and (lambda m, n, hyper: kept(*(extent(x, m, n, hyper) for x in space), hyper))
-        return replace(self, axes=" ".join(words), when=inside)
+        if kept is None:
+            return replace(self, axes=" ".join(words))
+        rows, columns = space
+        return replace(
+            self,
+            axes=" ".join(words),
+            when=lambda m, n, hyper: kept(extent(rows, m, n, hyper), extent(columns, m, n, hyper), hyper),
+        )
 
 
 def extent(word: str, m: int, n: int, hyper: Mapping[str, Any]) -> int:

@@ -171,8 +171,8 @@ def half_life(t: int, start: float, end: float, steps: Steps) -> float:
     """
     if t >= steps:
         return end
-    halves = [math.log(0.5) / math.log(beta) if beta else 0.0 for beta in (start, end)]
-    h = _between(*halves, 1 - _part(t, steps))
+    first, last = (math.log(0.5) / math.log(beta) if beta else 0.0 for beta in (start, end))
+    h = _between(first, last, 1 - _part(t, steps))
     return 0.5 ** (1 / h) if h else 0.0
 
 

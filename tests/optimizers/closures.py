@@ -51,7 +51,7 @@ def descend(
 
 
 def draws(optimizer: torch.optim.Optimizer) -> Callable[[int], list[Tensor]]:
-    """The standard normals that the optimizer's probes are made of, by step (1, 2, …): a textbook takes them as given."""
+    """The standard normals of which the optimizer's probes are made, by step (1, 2, …): given to textbooks."""
     leaves = [leaf for group in optimizer.leaves() for leaf in group]  # type: ignore[attr-defined]
 
     def of(step: int) -> list[Tensor]:

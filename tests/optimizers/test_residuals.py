@@ -32,7 +32,9 @@ def closure(net: Curves) -> piste.Closure:
     return piste.closure(net, [slice(0, 3), slice(3, 7)], net, residuals=True)
 
 
-@pytest.mark.parametrize("hyper", [{}, {"eta": 2.0, "xi": 0.1, "omega": 0.0}, {"lr": 0.5, "xi": 0.0, "eta": 0.5}])
+@pytest.mark.parametrize(
+    "hyper", [{}, {"eta": 2.0, "xi": 0.1, "omega": 0.0}, {"lr": 0.5, "xi": 0.0, "eta": 0.5}]
+)
 def test_levenberg_marquardt_is_its_textbook(hyper):
     net = Curves()
     start = torch.cat([net.a.detach(), net.b.detach().flatten()])

@@ -48,7 +48,8 @@ def test_equal_to_its_textbook(name, decay):
 @pytest.mark.parametrize("name", [n for n in CLOSURE if n not in LISTED])
 def test_equal_to_its_textbook_on_a_network(name):
     """Of a method that evaluates the loss itself: ``reference(params, loss, steps, **hyper)``, once for each set of
-    hyperparameters in the textbook's CASES. A textbook with random probes takes ``draws(step)``, their normals; one for convex losses names the PROBLEM."""
+    hyperparameters in the textbook's CASES. A textbook with random probes takes ``draws(step)``, their normals; one
+    for convex losses names the PROBLEM."""
     book = textbook(name)
     for hyper in getattr(book, "CASES", [{}]):
         params, loss = getattr(closures, getattr(book, "PROBLEM", "network"))()

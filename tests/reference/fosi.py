@@ -17,8 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from reference.rootnewton import laid
 from torch import Tensor
+
+from reference.rootnewton import laid
 
 PROBLEM = "logistic"
 TOLERANCE = 1e-5

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from reference.fosi import split
 from torch import Tensor
+
+from reference.fosi import split
 
 PROBLEM = "logistic"
 TOLERANCE = 1e-5

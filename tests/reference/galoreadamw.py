@@ -21,7 +21,9 @@ from torch import Tensor
 
 # a subspace of the gradients' own dimension has to be found anew all the same
 CASE = dict(
-    shapes=[(6, 6), (5, 8), (8, 5), (2, 7), (4,), ()], tolerance=1e-10, hyper={"rank": 3, "update_proj_gap": 7}
+    shapes=[(6, 6), (5, 8), (8, 5), (2, 7), (4,), ()],
+    tolerance=1e-10,
+    hyper={"rank": 3, "update_proj_gap": 7},
 )
 
 

@@ -46,7 +46,7 @@ def reference(
         a, b = (torch.full((size,), init_factor, dtype=w.dtype) for size in (m_, n_))
         if vector:
             a[:] = 1.0
-        m = v = torch.zeros_like(w)
+        m = torch.zeros_like(w)
         for t, g in enumerate(rows[1:], start=1):
             m = betas[0] * m + (1 - betas[0]) * g
             u = q.T @ m @ p / (torch.outer(a, b).sqrt() + eps)

@@ -268,10 +268,13 @@ def _permuting(part: Part) -> str | None:
         return None
     seen = _trace(part)
     order = torch.randperm(SHAPE[0] * SHAPE[1], generator=torch.Generator().manual_seed(3))
-    env = {k: _permuted(v, order) if isinstance(v, Tensor) and v.dim() else v for k, v in seen.inputs[-1].items()}
+    env = {
+        k: _permuted(v, order) if isinstance(v, Tensor) and v.dim() else v for k, v in seen.inputs[-1].items()
+    }
     axes = {name: slot.axes for name, slot, _ in part.slots()}
     slots = {
-        k: _permuted(v, order) if "m n" in axes[k] and v is not None else v for k, v in seen.before[-1].items()
+        k: _permuted(v, order) if "m n" in axes[k] and v is not None else v
+        for k, v in seen.before[-1].items()
     }
     u, _ = _apply(seen.steps, env, slots, seen.numbers)
     return (

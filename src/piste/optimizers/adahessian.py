@@ -32,8 +32,8 @@ def AdaHessian(
     where 1 is unstable.
 
     Equal to the authors' code (amirgholami/adahessian at 85ebc00) to 1e-16 over 40 steps in float64, on the same probes
-    and with ``exact``. Differs: there every step has a probe (``update_each`` is the paper's Hessian delay), and products
-    are always by double backward.
+    and with ``exact``. Differs: there every step has a probe (``update_each`` is the paper's Hessian delay), and
+    products are always by double backward.
 
     Reference: "ADAHESSIAN: An Adaptive Second Order Optimizer for Machine Learning", Zhewei Yao, Amir Gholami,
     Sheng Shen, Mustafa Mustafa, Kurt Keutzer, Michael W. Mahoney, 2021, https://arxiv.org/abs/2006.00719

@@ -10,7 +10,6 @@ from .._registry import unknown
 from .._transform import Chain, chain
 from ..transforms.decay import decay_weights, descend
 from ..transforms.grafting import (
-    debiased_ema,
     divide_by_raw_rms,
     divide_by_rms,
     divide_by_root_of_sum,
@@ -18,7 +17,7 @@ from ..transforms.grafting import (
     graft_once_started,
     in_blocks,
 )
-from ..transforms.momentum import ema
+from ..transforms.momentum import debiased_ema, ema
 from ..transforms.shampoo import precondition
 
 # whose length is grafted: the denominator, from its decay and its epsilon

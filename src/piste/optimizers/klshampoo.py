@@ -13,6 +13,12 @@ from ..transforms.layerwise import normalize_rms
 from ..transforms.momentum import ema
 
 
+def _stepping(basis: Part, lr: float, weight_decay: float, normalize_grads: bool) -> Chain:
+    even = [normalize_rms()] if normalize_grads else []
+    decay = [decay_new_weights(lr, weight_decay)] if weight_decay else []
+    return chain(basis, *even, descend(lr), *decay)
+
+
 @optimizer
 def KLShampoo(
     lr: float = 1e-4,
@@ -42,8 +48,8 @@ def KLShampoo(
     there is no bias correction, and the decay acts on the new weights. Differs from it: computed in the arithmetic's
     dtype (there bf16 by default); a tensor of more than two axes is one matrix [first axis, the others] (there of three
     at most, each with a factor of its own); an axis longer than ``max_precond_dim``, and a vector unless
-    ``precondition_1d``, keeps the eigenvalues in the coordinates as they are (there neither is possible). The average is
-    kept in the basis and turned with it, which is the same.
+    ``precondition_1d``, keeps the eigenvalues in the coordinates as they are (there neither is possible). The average
+    is kept in the basis and turned with it, which is the same.
 
     Reference: "Understanding and Improving Shampoo and SOAP via Kullback-Leibler Minimization", Wu Lin, Scott C. Lowe,
     Felix Dangel, Runa Eschenhagen, Zikun Xu, Roger B. Grosse, 2025, https://arxiv.org/abs/2509.03378
@@ -94,9 +100,3 @@ def KLSOAP(
         rule, beta, max_precond_dim, precondition_1d, init_factor, max_clamp_value, refresh
     )
     return _stepping(basis, lr, weight_decay, normalize_grads)
-
-
-def _stepping(basis: Part, lr: float, weight_decay: float, normalize_grads: bool) -> Chain:
-    even = [normalize_rms()] if normalize_grads else []
-    decay = [decay_new_weights(lr, weight_decay)] if weight_decay else []
-    return chain(basis, *even, descend(lr), *decay)

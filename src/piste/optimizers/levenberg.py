@@ -19,9 +19,9 @@ def LevenbergMarquardt(
         p ← p - lr (JᵀJ + μI)⁻¹ Jᵀr
 
     Needs ``step(piste.closure(residual_of, batches, model, residuals=True))`` on all equations, and whole weights. For
-    nonlinear systems and least squares with small residuals, near a solution (there is no line search): physics-informed
-    networks, fits, steady states. Leave lr at 1. η = 1 suits most; the smaller the exponent with which ‖r‖ bounds the
-    distance to the solutions, the smaller η must be.
+    nonlinear systems and least squares with small residuals, near a solution (there is no line search):
+    physics-informed networks, fits, steady states. Leave lr at 1. η = 1 suits most; the smaller the exponent with which
+    ‖r‖ bounds the distance to the solutions, the smaller η must be.
 
     The directions are exact up to ``products`` weights or equations. ξ and ω may move (``opt.schedules``), as the
     paper's ξ_k and ω_k.

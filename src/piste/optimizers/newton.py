@@ -25,13 +25,11 @@ def RootNewton(
     Lipschitz Hessians (rate k⁻²), 4 for Lipschitz third derivatives (k⁻³), M being the constant in the Hessian's norm.
 
     Equal to the authors' code (fxrshed/root-newton at fd3d31d) to 2e-15 over 40 steps in float64 with ``exact``, to
-    3e-11 without. Where the loss is not convex |λ| takes the place of λ. Version 2 of the paper is called "Newton Method Revisited: Global Convergence Rates up to O(k^-3) for Stepsize Schedules and
-    Linesearch Procedures".
+    3e-11 without. Where the loss is not convex |λ| takes the place of λ. Version 2 of the paper is called "Newton
+    Method Revisited: Global Convergence Rates up to O(k^-3) for Stepsize Schedules and Linesearch Procedures".
 
     Reference: "Damped Newton Method with Near-Optimal Global O(k^-3) Convergence Rate", Slavomír Hanzely,
     Farshed Abdukhakimov, Martin Takáč, 2024, https://arxiv.org/abs/2405.18926
-    Reference: "Damped Newton Method with Near-Optimal Global Oleft(k^{-3} right) Convergence Rate", the same title as
-    catalogues spell it
     """
     return chain(newton(products, exact), scale_by_root_newton(smoothness, q), descend(lr))
 
@@ -63,7 +61,12 @@ def UniversalNewton(
 
 @optimizer(needs=("closure", "few weights"))
 def FilteredNewton(
-    lr: float = 1.0, alpha: float = 0.9, beta: float = 0.2, c: float = 0.95, max_size: int = 2000, exact: bool = False
+    lr: float = 1.0,
+    alpha: float = 0.9,
+    beta: float = 0.2,
+    c: float = 0.95,
+    max_size: int = 2000,
+    exact: bool = False,
 ) -> Chain:
     """Newton's method on mini-batches, whose gradients and Hessians a Kalman filter averages over the whole history.
 
@@ -78,7 +81,7 @@ def FilteredNewton(
     Equal to the author's code (burkh4rt/Filtered-Stochastic-Newton at 5755dbe) to 1e-15 over 40 steps in float64 with
     ``exact``, to 5e-12 without.
 
-    Reference: "Discriminative Bayesian filtering lends momentum to the stochastic Newton method for minimizing log-convex functions",
-    Michael C. Burkhart, 2023, https://doi.org/10.1007/s11590-022-01895-5
+    Reference: "Discriminative Bayesian filtering lends momentum to the stochastic Newton method for minimizing
+    log-convex functions", Michael C. Burkhart, 2023, https://doi.org/10.1007/s11590-022-01895-5
     """
     return chain(hessian(max_size, exact), filter_newton(alpha, beta), backtrack(lr, c))

@@ -18,8 +18,9 @@ def PolynomialGD(
         P = σ_τ I - σ_{τ-1} B + … ± B^τ,    B = ∇²f(p), σ the elementary symmetric polynomials of its eigenvalues
         p ← p - s P g / σ_τ,    s from today's guess, halved until f(p') ≤ f(p) - ½ s gᵀPg/σ_τ, and doubled afterwards
 
-    Needs ``step(closure)``, on the full batch, and ``products`` + 2τ Hessian products a step. For convex problems with a
-    few (τ) large eigenvalues far above the rest: the condition number becomes that of the rest. ``lr`` is the longest s.
+    Needs ``step(closure)``, on the full batch, and ``products`` + 2τ Hessian products a step. For convex problems with
+    a few (τ) large eigenvalues far above the rest: the condition number becomes that of the rest. ``lr`` is the
+    longest s.
 
     The paper's B is one matrix whose traces are known; here it is today's Hessian, and the traces of its powers are
     exact up to ``products`` weights and estimated beyond (the largest eigenvalues by Lanczos' method, the rest by a

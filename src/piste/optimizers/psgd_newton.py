@@ -47,8 +47,8 @@ def PSGDKronNewton(
     Needs ``step(closure)``; three evaluations in a step that fits, one in the others; ``exact`` differentiates twice
     and needs a ``piste.closure``. For losses whose Hessian means something at mini-batch noise (scientific problems,
     small nets, RNNs): the fit bears noisy products, an indefinite Hessian gives |H|, and neither damping nor a search
-    is tuned. lr is a share of Newton's step. A single vector with ``preconditioner_max_skew`` as large as it is long has
-    one dense triangular factor, the paper's dense form. ``grad_clip_max_norm`` holds the step over all tensors.
+    is tuned. lr is a share of Newton's step. A single vector with ``preconditioner_max_skew`` as large as it is long
+    has one dense triangular factor, the paper's dense form. ``grad_clip_max_norm`` holds the step over all tensors.
 
     Equal to the authors' code (class KronNewton of lixilinx/psgd_torch at a8616f1, dQ="EQ") to 2e-16 over 40 steps in
     float64, given the same probes and bound of the spectral norm. Differs from it: v is random signs, not normal

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .._define import optimizer
 from .._chain import Part
+from .._define import optimizer
 from .._transform import Chain, chain
 from ..schedules import every, half_life, linear
 from ..transforms.adaptive import debias_adam, scale_by_ademamix, scale_by_raw_adam
@@ -11,6 +11,25 @@ from ..transforms.bases import in_eigenbasis
 from ..transforms.decay import decay_new_weights, descend
 from ..transforms.layerwise import normalize_rms
 from ..transforms.sign import scale_by_lion
+
+
+def _rate(shampoo_beta: float, beta2: float) -> float:
+    """Of the statistics' average: the rule's own where none is given."""
+    return shampoo_beta if shampoo_beta >= 0 else beta2
+
+
+def _stepping(
+    basis: Part,
+    lr: float,
+    weight_decay: float,
+    normalize_grads: bool = False,
+    betas: tuple[float, float] | None = None,
+) -> Chain:
+    """What stands behind the basis: the update evened out, Adam's correction, the step, decay of new weights."""
+    even = [normalize_rms()] if normalize_grads else []
+    debiased = [debias_adam(*betas)] if betas is not None else []
+    decay = [decay_new_weights(lr, weight_decay)] if weight_decay else []
+    return chain(basis, *even, *debiased, descend(lr), *decay)
 
 
 @optimizer
@@ -51,21 +70,6 @@ def SOAP(
     rule, beta = scale_by_raw_adam(*betas, eps), _rate(shampoo_beta, betas[1])
     basis = in_eigenbasis(rule, beta, max_precond_dim, precondition_1d, refresh)
     return _stepping(basis, lr, weight_decay, normalize_grads, betas if correct_bias else None)
-
-
-def _rate(shampoo_beta: float, beta2: float) -> float:
-    """Of the statistics' average: the rule's own where none is given."""
-    return shampoo_beta if shampoo_beta >= 0 else beta2
-
-
-def _stepping(
-    basis: Part, lr: float, weight_decay: float, normalize_grads: bool = False, betas: tuple[float, float] | None = None
-) -> Chain:
-    """What stands behind the basis: the update evened out, Adam's correction, the step, and the decay of new weights."""
-    even = [normalize_rms()] if normalize_grads else []
-    debiased = [debias_adam(*betas)] if betas is not None else []
-    decay = [decay_new_weights(lr, weight_decay)] if weight_decay else []
-    return chain(basis, *even, *debiased, descend(lr), *decay)
 
 
 @optimizer

@@ -10,7 +10,6 @@ from .newton import extreme_subspace as extreme_subspace
 from .newton import hessian as hessian
 from .newton import newton as newton
 from .newton import symmetric_polynomial as symmetric_polynomial
-from .residuals import levenberg_marquardt as levenberg_marquardt
-from .sam import sam as sam
 from .recursive import recursive as recursive
+from .residuals import levenberg_marquardt as levenberg_marquardt
 from .sam import sam as sam

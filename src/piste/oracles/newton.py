@@ -193,8 +193,9 @@ def hessian(evaluate: Any, params: Sequence[Tensor], *, max_size: int = 2000, ex
     count = sum(p.numel() for p in evaluate.params if p.requires_grad)
     if count > max_size:
         raise ValueError(
-            f"the whole Hessian of {count} weights has {count}² entries and takes {count} products a step: use a method "
-            f"that takes products alone (RootNewton, KrylovGD), freeze weights, or raise max_size above {max_size}"
+            f"the whole Hessian of {count} weights has {count}² entries and takes {count} products a step: use a "
+            f"method that takes products alone (RootNewton, KrylovGD), freeze weights, or raise max_size "
+            f"above {max_size}"
         )
     if exact:
         evaluate.refuse_exact()

@@ -122,7 +122,9 @@ def stale(h: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     diagonal = (q * (h @ q)).sum(-2)
     whole, tiny = h.square().sum((-2, -1)), torch.finfo(h.dtype).tiny
     share = (1 - diagonal.square().sum(-1) / whole.clamp(min=tiny)).clamp(min=0).sqrt()
-    spread = diagonal.amax(-1) / diagonal.amin(-1).clamp(min=torch.finfo(h.dtype).eps * diagonal.amax(-1) + tiny)
+    spread = diagonal.amax(-1) / diagonal.amin(-1).clamp(
+        min=torch.finfo(h.dtype).eps * diagonal.amax(-1) + tiny
+    )
     return torch.where(whole > 0, share, 0.0), spread
 
 
@@ -138,7 +140,11 @@ def _looked(probes: tuple[Side, Side], sides: tuple[tuple[Side, Side], ...]) -> 
 
 
 def _count(recovered: Side, *lost: Any) -> Side:
-    return None if recovered is None else sum(torch.as_tensor(x, dtype=torch.float64) for x in lost) + 0 * recovered
+    return (
+        None
+        if recovered is None
+        else sum(torch.as_tensor(x, dtype=torch.float64) for x in lost) + 0 * recovered
+    )
 
 
 @transform(
@@ -254,8 +260,12 @@ def in_kl_eigenbasis(
 
     out = rotate(rule(h, into=into, spectrum=spectrum), *(None if q is None else q.mT for q in (Q_L, Q_R)))
     squares = h.square()
-    new_a = _estimated(eigenvalues_L, (squares / b).mean(-1, keepdim=True), beta, init_factor, m, max_clamp_value)
-    new_b = _estimated(eigenvalues_R, (squares / a).mean(-2, keepdim=True), beta, init_factor, n, max_clamp_value)
+    new_a = _estimated(
+        eigenvalues_L, (squares / b).mean(-1, keepdim=True), beta, init_factor, m, max_clamp_value
+    )
+    new_b = _estimated(
+        eigenvalues_R, (squares / a).mean(-2, keepdim=True), beta, init_factor, n, max_clamp_value
+    )
     looked = _looked((off_diagonal, spread), ((L, Q_L), (R, Q_R)))
     if not refresh:
         return out, L, R, Q_L, Q_R, new_a, new_b, *looked, _count(recovered)

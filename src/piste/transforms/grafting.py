@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._transform import moment, square, transform
-from ._numbers import debias, inverse, sqrt
+from .._transform import square, transform
+from ._numbers import inverse, sqrt
 
 
 @transform(invariant=("sign",), holds=("average", "rule"), provides=("grad",))
@@ -22,17 +22,6 @@ def from_average(u: Tensor, average: Any, rule: Any) -> Tensor:
     Tomer Koren, Cyril Zhang, 2020, https://arxiv.org/abs/2002.11803
     """
     return rule(average(u), grad=u)
-
-
-@transform(invariant=("sign",), momentum_buffer=moment)
-def debiased_ema(u: Tensor, step: Any, momentum_buffer: Tensor, *, momentum: float) -> Any:
-    """m ← μm + (1-μ)u;  u ← m / (1-μᵗ): Adam's first moment.
-
-    Reference: "Adam: A Method for Stochastic Optimization", Diederik P. Kingma, Jimmy Ba, 2015,
-    https://arxiv.org/abs/1412.6980
-    """
-    m = momentum_buffer.lerp(u, 1 - momentum)
-    return debias(m, momentum, step), m
 
 
 @transform(invariant=("sign",), exp_avg_sq=square)

@@ -83,8 +83,8 @@ def filter_newton(
     from μ = g, Σ = Q at the first step. Where Q⁻¹ - S⁻¹ is not positive, (Q⁻¹ + S⁻¹)⁻¹ takes Q's place, as the filter's
     authors have it. Eigenvalues of Q enter by their size, and at least 1e-10 of the largest.
 
-    Reference: "Discriminative Bayesian filtering lends momentum to the stochastic Newton method for minimizing log-convex
-    functions", Michael C. Burkhart, 2023, https://doi.org/10.1007/s11590-022-01895-5
+    Reference: "Discriminative Bayesian filtering lends momentum to the stochastic Newton method for minimizing
+    log-convex functions", Michael C. Burkhart, 2023, https://doi.org/10.1007/s11590-022-01895-5
     """
     n = g.numel()
     values, vectors = torch.linalg.eigh(wide(rows + rows.mT) / 2)

@@ -51,18 +51,18 @@ def scale_by_asgo(
 @transform(
     invariant=("sign",),
     holds=("inner",),
-    sums={"col_sq": total(lambda u: u.square(), over="col")},
+    sums={"squares": total(lambda u: u.square(), over="col")},
     col_avg_sq=square("n"),
 )
 def scale_by_dasgo(
-    g: Tensor, inner: Any, col_sq: Tensor, col_avg_sq: Tensor, *, beta2: float, eps: float
+    g: Tensor, inner: Any, squares: Tensor, col_avg_sq: Tensor, *, beta2: float, eps: float
 ) -> Any:
     """v ← β₂v + (1-β₂) Σᵢ gᵢⱼ²;  u = inner(g) / √(v + ε): one rate for a column, ASGO's diagonal.
 
     Reference: "ASGO: Adaptive Structured Gradient Optimization", Kang An, Yuxing Liu, Rui Pan, Yi Ren, Shiqian Ma,
     Donald Goldfarb, Tong Zhang, 2025, https://arxiv.org/abs/2503.20762
     """
-    v = col_avg_sq.lerp(col_sq, 1 - beta2)
+    v = col_avg_sq.lerp(squares, 1 - beta2)
     return inner(g) / (v + eps).sqrt(), v
 
 

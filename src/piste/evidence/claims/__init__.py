@@ -12,8 +12,8 @@ from . import completion as completion
 from . import composite as composite
 from . import constrained as constrained
 from . import convex_nets as convex_nets
-from . import descent as descent
 from . import curvature as curvature
+from . import descent as descent
 from . import dynamics as dynamics
 from . import eigenvectors as eigenvectors
 from . import elementwise as elementwise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -51,7 +52,13 @@ def hutchinsons_diagonal_is_unbiased(method: Any, seed: int) -> float:
 
 
 @claim(
-    "AdaHessian", ADAHESSIAN, kind="theorem", predicts=equal(0.0), tolerance=1e-6, wrong=instead("Adam"), seeds=3
+    "AdaHessian",
+    ADAHESSIAN,
+    kind="theorem",
+    predicts=equal(0.0),
+    tolerance=1e-6,
+    wrong=instead("Adam"),
+    seeds=3,
 )
 def adahessian_is_newton_on_diagonal_quadratics(method: Any, seed: int) -> float:
     """Where the Hessian is diagonal a probe shows it exactly, and with Hessian power 1 the first step is Newton's.
@@ -77,8 +84,8 @@ def adahessian_is_newton_on_diagonal_quadratics(method: Any, seed: int) -> float
 def adahessian_bears_bad_scaling_better_than_adam(method: Any, seed: int) -> float:
     """Where coordinates are scaled badly AdaHessian ends lower than Adam does, each at its best rate of nine.
 
-    The gap after 400 steps over Adam's, on a quadratic whose Hessian is DRD: R of eigenvalues from 0.5 to 1.5 with random
-    axes, D from 1 to 100.
+    The gap after 400 steps over Adam's, on a quadratic whose Hessian is DRD: R of eigenvalues from 0.5 to 1.5 with
+    random axes, D from 1 to 100.
     """
     p = _badly_scaled(seed)
     rates = [10.0 ** (-3 + 0.5 * i) for i in range(9)]
@@ -88,6 +95,11 @@ def adahessian_bears_bad_scaling_better_than_adam(method: Any, seed: int) -> flo
         return min(_gap(p, of, 400, seed, lr=lr, **hyper) for lr in rates)
 
     return best(method) / best(instead_of_nothing)
+
+
+def _known(x: Tensor | None) -> Tensor:
+    assert x is not None
+    return x
 
 
 def instead_of_nothing(params: Any, **hyper: Any) -> Any:
@@ -110,17 +122,19 @@ def _gap(p: Problem, method: Callable[..., Any], steps: int, seed: int, **hyper:
     return gap if math.isfinite(gap) else math.inf
 
 
-@claim("SophiaH", SOPHIA, kind="theorem", predicts=at_most(1.0), tolerance=1e-9, wrong=instead("SGD"), seeds=3)
+@claim(
+    "SophiaH", SOPHIA, kind="theorem", predicts=at_most(1.0), tolerance=1e-9, wrong=instead("SGD"), seeds=3
+)
 def sophias_clipping_bounds_every_entry(method: Any, seed: int) -> float:
     """However wrong the curvature, no entry moves by more than the rate.
 
-    The largest entry of a step over lr, over 60 steps on f(x) = Σ cos(5xᵢ) + x⁴/10 (of both signs of curvature) from far
-    away, without weight decay.
+    The largest entry of a step over lr, over 60 steps on f(x) = Σ cos(5xᵢ) + x⁴/10 (of both signs of curvature) from
+    far away, without weight decay.
     """
     start = torch.randn(12, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 3
     p = Problem("waves in a bowl", lambda x: (torch.cos(5 * x) + x**4 / 10).sum(), start)
     points = descend(p, method, 60, lr=0.05, weight_decay=0.0).points
-    return max(float((b - a).abs().max()) for a, b in zip(points, points[1:], strict=False)) / 0.05
+    return max(float((b - a).abs().max()) for a, b in itertools.pairwise(points)) / 0.05
 
 
 @claim("SophiaH", SOPHIA, kind="theorem", predicts=at_most(1.2), tolerance=0.0, wrong=instead("SGD"), seeds=3)
@@ -135,25 +149,35 @@ def sophias_time_does_not_depend_on_the_condition_number(method: Any, seed: int)
     def steps(condition: float) -> float:
         spectrum = [condition ** (i / 5) for i in range(6)]
         p = quadratic(spectrum, seed, rotated=False)
+        minimizer = _known(p.minimizer)
         hyper = {"betas": (0.0, 0.0), "rho": 1.0, "update_each": 1} if method.__name__ == "SophiaH" else {}
         points = descend(p, method, 60, lr=0.2, weight_decay=0.0, **hyper).points
-        near = [t for t, x in enumerate(points) if float((x - p.minimizer).abs().max()) < 1e-3]
+        near = [t for t, x in enumerate(points) if float((x - minimizer).abs().max()) < 1e-3]
         return near[0] if near else math.inf
 
     fast = steps(1e2)
     return steps(1e8) / fast if math.isfinite(fast) else math.inf
 
 
-@claim("OASIS", OASIS, kind="identity", predicts=equal(0.5), tolerance=1e-6, wrong=told("OASIS", alpha=50.0), seeds=3)
+@claim(
+    "OASIS",
+    OASIS,
+    kind="identity",
+    predicts=equal(0.5),
+    tolerance=1e-6,
+    wrong=told("OASIS", alpha=50.0),
+    seeds=3,
+)
 def oasis_halves_the_error_on_diagonal_quadratics(method: Any, seed: int) -> float:
-    """In the metric of an exact diagonal the local smoothness is 1, so that the rate becomes ½ and every step halves the
-    error.
+    """In the metric of an exact diagonal the local smoothness is 1, so that the rate becomes ½ and every step halves
+    the error.
 
     The ratio of the distances to the minimum over the last of 20 steps; curvatures from 0.1 to 10.
     """
     p = quadratic((10.0, 1.0, 0.1), seed, rotated=False)
     points = descend(p, method, 20).points
-    return float((points[-1] - p.minimizer).norm() / (points[-2] - p.minimizer).norm())
+    minimizer = _known(p.minimizer)
+    return float((points[-1] - minimizer).norm() / (points[-2] - minimizer).norm())
 
 
 def fixed_rate(params: Any, eta0: float) -> Any:
@@ -177,10 +201,12 @@ def oasis_needs_no_learning_rate(method: Any, seed: int) -> float:
     The most steps to a gap of 10⁻⁶ over the fewest, over the first rates 10⁻⁸, 10⁻⁵, 10⁻².
     """
     p = logistic(seed=seed)
+    low_end = p.minimum
+    assert low_end is not None
 
     def steps(eta0: float) -> float:
         losses = descend(p, method, 600, seed, eta0=eta0).losses
-        low = [t for t, value in enumerate(losses) if value - p.minimum < 1e-6]
+        low = [t for t, value in enumerate(losses) if value - low_end < 1e-6]
         return low[0] if low else math.inf
 
     found = [steps(eta0) for eta0 in (1e-8, 1e-5, 1e-2)]

@@ -29,4 +29,7 @@ ROOT_NEWTON = "Damped Newton Method with Near-Optimal Global O(k^-3) Convergence
 POLYNOMIAL = "Polynomial Preconditioning for Gradient Methods"
 FOSI = "FOSI: Hybrid First and Second Order Optimization"
 MARQUARDT = "Local convergence of the Levenberg-Marquardt method under Hölder metric subregularity"
-FILTERED = "Discriminative Bayesian filtering lends momentum to the stochastic Newton method for minimizing log-convex functions"
+FILTERED = (
+    "Discriminative Bayesian filtering lends momentum to the stochastic Newton method for minimizing log-convex "
+    "functions"
+)

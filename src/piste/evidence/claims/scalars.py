@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -75,7 +76,7 @@ def psps_does_not_see_scales(method: Any, seed: int) -> float:
     """
     p = quadratic((1e4, 300.0, 10.0, 1.0), seed, rotated=False)
     losses = descend(p, method, 10, lr=1.0, alpha=0.5).losses
-    ratios = [after / before for before, after in zip(losses, losses[1:], strict=False)]
+    ratios = [after / before for before, after in itertools.pairwise(losses)]
     return max(ratios, key=lambda r: abs(r - 0.25))
 
 
@@ -152,7 +153,7 @@ def the_slack_bounds_the_step(method: Any, seed: int) -> float:
     p = Problem("raised", lambda x: base.loss(x) + 1.0, base.start, 1.0, base.minimizer)
     points, _ = _with_loss(p, method, 30, lr=1.0)
     worst = 0.0
-    for before, after in zip(points, points[1:], strict=False):
+    for before, after in itertools.pairwise(points):
         g = p.gradient(before)
         scaled_g = g / values
         gamma = float((before - after).norm() / scaled_g.norm())
@@ -176,7 +177,7 @@ def _lands_on_the_model(method: Any, seed: int, metric: Callable[[list[Tensor]],
     points, _ = _with_loss(p, method, 10)
     gradients: list[Tensor] = []
     worst = 0.0
-    for before, after in zip(points, points[1:], strict=False):
+    for before, after in itertools.pairwise(points):
         gradients.append(p.gradient(before))
         g, move = gradients[-1], after - before
         model = float(p.loss(before)) + float(g @ move)
@@ -242,7 +243,7 @@ def the_path_is_finite_at_any_rate(method: Any, seed: int) -> float:
     p, worst = quadratic((10.0, 1.0, 0.1), seed), 0.0
     for rate in (0.1, 1.0, 10.0, 1000.0):
         points = descend(p, method, 100, lr=rate).points
-        path = sum(float((a - b).square().sum()) for a, b in zip(points, points[1:], strict=False))
+        path = sum(float((a - b).square().sum()) for a, b in itertools.pairwise(points))
         worst = max(worst, path / (rate * 3 * (float(p.loss(p.start)) + 1)))
     return worst if math.isfinite(worst) else math.inf
 
@@ -266,7 +267,7 @@ def the_energy_falls_at_any_rate(method: Any, seed: int) -> float:
         first = torch.full((3,), math.sqrt(float(p.loss(p.start)) + 1), dtype=torch.float64)
         _, states = _with_loss(p, method, 50, lr=rate)
         energies = [first, *(s["energy"] for s in states)]
-        worst = max(worst, *(float((b / a).max()) for a, b in zip(energies, energies[1:], strict=False)))
+        worst = max(worst, *(float((b / a).max()) for a, b in itertools.pairwise(energies)))
     return worst
 
 
@@ -289,7 +290,7 @@ def the_preconditioned_path_is_finite_at_any_rate(method: Any, seed: int) -> flo
     for rate in (0.1, 1.0, 10.0, 1000.0):
         points = descend(p, method, 60, lr=rate).points
         gradients, path = [p.gradient(w) for w in points[:-1]], 0.0
-        for t, (a, b) in enumerate(zip(points, points[1:], strict=False)):
+        for t, (a, b) in enumerate(itertools.pairwise(points)):
             path += float((_adam_metric(gradients[: t + 1], 0.999, 1e-8) * (a - b).square()).sum())
         worst = max(worst, path / (rate * (float(p.loss(p.start)) + 1)))
     return worst if math.isfinite(worst) else math.inf
@@ -335,15 +336,15 @@ def the_induced_metric_clips(method: Any, seed: int) -> float:
     The longest step over that bound without averages, on gradients of 5 weights with sizes from 1e-3 to 1e3.
     """
     make, rate, xi = noise(seed, 5), 0.1, 0.1
-    hyper = {} if method.__name__ == "SGD" else {"momentum": 0.0, "beta": 0.0, "xi": xi}
+    hyper: dict[str, Any] = {} if method.__name__ == "SGD" else {"momentum": 0.0, "beta": 0.0, "xi": xi}
     start = torch.zeros(5, dtype=torch.float64)
     points = walk(method, start, lambda t, w: make(t, w) * 10.0 ** (t % 7 - 3), 70, lr=rate, **hyper)
-    longest = max(float((a - b).norm()) for a, b in zip(points, points[1:], strict=False))
+    longest = max(float((a - b).norm()) for a, b in itertools.pairwise(points))
     return longest / (rate / (2 * math.sqrt(xi)))
 
 
 def _metric_step(points: list[Tensor], rate: float, want: Callable[[int], Tensor]) -> float:
-    moves = [(a - b) / rate for a, b in zip(points, points[1:], strict=False)]
+    moves = [(a - b) / rate for a, b in itertools.pairwise(points)]
     return max(float((u - want(t)).norm() / want(t).norm()) for t, u in enumerate(moves))
 
 
@@ -413,10 +414,12 @@ def the_preconditioned_step_is_clipped_too(method: Any, seed: int) -> float:
     The longest step, measured by the root of ΔwᵀPΔw, over that bound; 100 weights, 30 random gradients, ξ = 1.
     """
     make, start = noise(seed, 100), torch.zeros(100, dtype=torch.float64)
-    hyper = {} if method.__name__ == "Adam" else {"momentum": 0.0, "beta": 0.0, "xi": 1.0, "beta_rms": 0.9}
+    hyper: dict[str, Any] = (
+        {} if method.__name__ == "Adam" else {"momentum": 0.0, "beta": 0.0, "xi": 1.0, "beta_rms": 0.9}
+    )
     points = walk(method, start, make, 30, lr=0.1, **hyper)
     longest = 0.0
-    for t, (a, b) in enumerate(zip(points, points[1:], strict=False)):
+    for t, (a, b) in enumerate(itertools.pairwise(points)):
         p = _adam_metric([make(s, start) for s in range(t + 1)], 0.9, 1e-8)
         longest = max(longest, float((p * (a - b).square()).sum().sqrt()))
     return longest / (0.1 / 2)
@@ -462,7 +465,9 @@ def the_log_step_does_not_see_the_losss_unit(method: Any, seed: int) -> float:
     """
     p = quadratic((1.0, 0.3, 0.1), seed)
     larger = Problem("larger", lambda x: 100 * p.loss(x), p.start)
-    hyper = {"momentum": 0.0, "beta": 0.0, "xi": 0.5} if method.__name__ == "InducedMetricLogSGD" else {}
+    hyper: dict[str, Any] = (
+        {"momentum": 0.0, "beta": 0.0, "xi": 0.5} if method.__name__ == "InducedMetricLogSGD" else {}
+    )
     paths = [descend(f, method, 20, lr=0.1, **hyper).points for f in (p, larger)]
     return max(float((a - b).abs().max()) for a, b in zip(*paths, strict=True))
 
@@ -534,7 +539,7 @@ def scaled_gradients_converge_at_a_constant_rate(method: Any, seed: int) -> floa
     true = true @ torch.diag(torch.tensor([1.0, 0.1, 1e-3], dtype=torch.float64).sqrt())
     target, start = true @ true.mT, true + 1e-3 * torch.randn(20, 3, generator=random, dtype=torch.float64)
     p = Problem("factorization", lambda x: (x @ x.mT - target).square().sum() / 4, start, 0.0)
-    more = {"damp": 1e-9} if method.__name__ == "ScaledGD" else {}
+    more: dict[str, Any] = {"damp": 1e-9} if method.__name__ == "ScaledGD" else {}
     losses = descend(p, method, 20, lr=0.3, **more).losses
     return (losses[-1] / losses[0]) ** (0.5 / 20)
 
@@ -620,6 +625,6 @@ def conjugate_gradients_end_after_as_many_steps_as_weights(method: Any, seed: in
     1e-9).
     """
     p = quadratic((100.0, 30.0, 10.0, 3.0, 1.0), seed)
-    more = {"c2": 1e-9, "c1": 1e-10, "tolerance_grad": 0.0, "tolerance_change": 0.0}
+    more: dict[str, Any] = {"c2": 1e-9, "c1": 1e-10, "tolerance_grad": 0.0, "tolerance_change": 0.0}
     losses = descend(p, method, 5, lr=0.01, **(more if method.__name__ == "NonlinearCG" else {})).losses
     return losses[-1] / losses[0]

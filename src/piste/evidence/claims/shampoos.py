@@ -499,7 +499,9 @@ def one_step_moves_features_alike_at_every_width(method: Any, seed: int) -> floa
         (before[-1] - y).square().mean().backward()
         opt.step()
         after = features()
-        return torch.stack([(b - a).detach().square().mean().sqrt() for a, b in zip(before, after, strict=True)])
+        return torch.stack(
+            [(b - a).detach().square().mean().sqrt() for a, b in zip(before, after, strict=True)]
+        )
 
     wide, slim = (torch.stack([changes(w, 10 * seed + k) for k in range(4)]).sum(0) for w in (128, 32))
     return max((wide / slim).tolist(), key=lambda r: max(r, 1 / r))
