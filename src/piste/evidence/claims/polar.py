@@ -262,7 +262,7 @@ def below_tau_it_is_muon(method: Any, seed: int) -> float:
     predicts=at_most(1.0),
     tolerance=0.25,
     wrong=other("MuonClip", tau=1e30),
-    seeds=3,
+    seeds=6,
     scale="one layer of two heads on 20 tokens, 60 steps, τ = 5",
 )
 def logits_stay_capped_where_muons_grow(method: Any, seed: int) -> float:
