@@ -45,6 +45,7 @@ from . import nonconvex as nonconvex
 from . import operators as operators
 from . import orthogonal as orthogonal
 from . import outliers as outliers
+from . import pairs as pairs
 from . import particles as particles
 from . import physics as physics
 from . import physics_networks as physics_networks
