@@ -39,7 +39,8 @@ def _of(method: str, library: str, variant: str = "", attribute: str = "", **hyp
         if library == "pytorch_optimizer" and method == "Muon":
             params = [{"params": params, "use_muon": True}]
         if library == "piste" and method == "Muon":
-            params = [{"params": list(zip(tensors.names, params, strict=True)), "optimizer": "Muon"}]
+            named = list(zip(tensors.names, params, strict=True))
+            params = [{"params": named, "optimizer": attribute or method}]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             made = getattr(where, attribute or method)(params, **hyper)
@@ -69,6 +70,7 @@ CANDIDATES = [
     _of("ScheduleFreeAdamW", "schedulefree", attribute="AdamWScheduleFree", lr=1e-4),
     _of("ScheduleFreeAdamW", "pytorch_optimizer", lr=1e-4),
     _of("Muon", "piste", lr=1e-3),
+    _of("Muon", "piste", "turbo", attribute="TurboMuon", lr=1e-3),
     _of("Muon", "torch", lr=1e-3, weight_decay=0.0),
     _of("Muon", "pytorch_optimizer", lr=1e-3),
     _of("Muon", "heavyball", lr=1e-3),

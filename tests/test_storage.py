@@ -63,8 +63,10 @@ def test_bytes_are_as_forecast_and_a_resumed_run_is_the_same(name, storage):
 def test_eight_bits_take_a_quarter(name):
     plain, small = make(name, net()), make(name, net(), storage="8bit")
     kept = {n for leaves in plain.leaves() for leaf in leaves if leaf.param.dim() == 2 for n in leaf.state}
-    kinds = {n: slot.kind for c in plain.chains() for n, slot, _ in c.slots()}
-    assert set(coded(small)) == {n for n in kept if kinds.get(n) in ("moment", "square")}
+    slots = [
+        (n, slot) for c in plain.chains() for n, slot, _ in c.slots() if "m n" in slot.axes
+    ]  # rows are too short
+    assert set(coded(small)) == {n for n, slot in slots if n in kept and slot.kind in ("moment", "square")}
     if coded(small):
         assert small.state_bytes() < plain.state_bytes()
     if name in ("AdamW", "Lion", "SGD"):

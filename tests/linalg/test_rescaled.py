@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from linalg.test_polar import gaussian, with_condition
-from piste.linalg import KELLER, TURBO, newton_schulz, newton_schulz_rescaled, svd_polar
+from piste.linalg import KELLER, TURBO, newton_schulz, newton_schulz_flops, newton_schulz_rescaled, svd_polar
 
 DTYPES = [torch.float32, torch.bfloat16]
 
@@ -100,3 +100,17 @@ def test_invariances_and_kinds():
     assert torch.autograd.gradcheck(newton_schulz_rescaled, gaussian(3, 4).requires_grad_())
     with pytest.raises(ValueError, match="steps >= 1"):
         newton_schulz_rescaled(u, 0)
+
+
+@pytest.mark.parametrize(
+    "m, n, dtype, most",
+    [(512, 512, torch.bfloat16, 0.8), (512, 2048, torch.bfloat16, 0.9), (512, 2048, torch.float32, 0.9)],
+)
+def test_four_steps_cost_less_than_five(m, n, dtype, most):
+    """Counted by torch's own counter; rescaling costs no product."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        newton_schulz_rescaled(torch.zeros(m, n), 4, dtype=dtype)
+    assert counter.get_total_flops() == newton_schulz_flops(m, n, 4, TURBO, dtype)
+    assert counter.get_total_flops() <= most * newton_schulz_flops(m, n, 5, KELLER, dtype)

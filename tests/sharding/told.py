@@ -14,18 +14,18 @@ from sharding.given import whole
 
 
 @transform(room="delta", signals={"ranks_hot": signal("m", how="max")})
-def stop_hot_rows(u, param, ranks_hot):
+def stop_hot_rows_on_ranks(u, param, ranks_hot):
     return u if ranks_hot is None else torch.where(ranks_hot > 1, -param, u)
 
 
 @transform(scope="tensor", signals={"ranks_turn": signal(how="mean")})
-def turn(u, ranks_turn):
+def turn_on_ranks(u, ranks_turn):
     return u if ranks_turn is None else u * ranks_turn.sum()
 
 
 @optimizer
 def Told(lr=0.5):
-    return chain(turn(), descend(lr), stop_hot_rows())
+    return chain(turn_on_ranks(), descend(lr), stop_hot_rows_on_ranks())
 
 
 class Reporting(nn.Linear):

@@ -47,6 +47,7 @@ from . import norms as norms
 from . import operators as operators
 from . import orthogonal as orthogonal
 from . import outliers as outliers
+from . import pairs as pairs
 from . import particles as particles
 from . import physics as physics
 from . import physics_networks as physics_networks
