@@ -11,7 +11,7 @@ from torch import nn
 import piste
 from tiny import assert_same, make, refused, snapshot, tiny, train, weights, words
 
-CLOSURE_NEEDED = [e.name for e in piste.registry("optimizer") if "closure" in e.needs]
+CLOSURE_NEEDED = [e.name for e in piste.registry("optimizer") if e.needs == ("closure",)]
 
 
 def says(kind, *words_, act):

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 import piste
 
-ONLY = os.environ.get(
-    "PISTE_ONLY", ""
-).split()  # names, to try a few optimizers on several ranks and in the sweep
+# names, to try a few optimizers on several ranks and in the sweep
+ONLY = os.environ.get("PISTE_ONLY", "").split()
 OPTIMIZERS = [
     e.name
     for e in piste.registry("optimizer")

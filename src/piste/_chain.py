@@ -21,8 +21,9 @@ ROOMS = ("sense", "oracle", "direction", "length", "delta", "point")
 # of the rows and columns of a matrix, from the layer that owns it
 SENSED = ("row_cov", "col_cov", "row_sq", "col_sq")
 OF_TREE = ("dot", "peak")  # functions that a rule over the tree is handed
-OF_ORACLES = ("loss", "hvp", "vector", "secant", "rows", "spectrum")
-INPUTS = ("param", "grad", "step", "noise", *OF_ORACLES, *OF_TREE, *SENSED)
+OF_ORACLES = ("loss", "hvp", "vector", "secant", "rows")
+OF_COMPOSITES = ("spectrum",)
+INPUTS = ("param", "grad", "step", "noise", *OF_ORACLES, *OF_COMPOSITES, *OF_TREE, *SENSED)
 PROVIDED = ("param", "grad", "step", "noise", *OF_TREE)  # what a step has without an oracle or a closure
 
 
@@ -208,13 +209,13 @@ def _check_chain(c: Chain) -> None:
     if twice:
         raise ValueError(f"two parts of the chain keep a slot named {', '.join(twice)}: "
                          "drop one of them, or hold them in a composite, which prefixes its chains' slots")  # fmt: skip
-    if any(p.transform.room != "direction" for p in c.parts):
-        check_inputs(c)  # of directions alone a composite may make a whole, and provide what they lack
+    # what a composite provides to the chains that it holds these lack while they stand alone
+    check_inputs(c, () if any(p.transform.room != "direction" for p in c.parts) else OF_COMPOSITES)
 
 
-def check_inputs(c: Chain) -> None:
-    """Refuse a whole chain of which a part asks for what nobody provides."""
-    provided = set(PROVIDED)
+def check_inputs(c: Chain, also: tuple[str, ...] = ()) -> None:
+    """Refuse a chain of which a part asks for what nobody provides."""
+    provided = {*PROVIDED, *also}
     for part in c.everything():
         provided |= set(part.transform.provides)
     for part in c.everything():

@@ -195,6 +195,7 @@ class Optimizer(torch.optim.Optimizer):
         guard = "skip" if getattr(closure, "guarded", False) else self.guard
         if guard is not None and not self._finite(gradients, guard):
             return loss
+        multipass.keep()
         lanes, started = [], []
         # a closure may have thawed parameters or replaced state
         groups = multipass.groups if closure is None else self.leaves()
@@ -214,13 +215,8 @@ class Optimizer(torch.optim.Optimizer):
                     _checkpoint.settle(chain, members)
                 lanes.append(make_lane(members, chain, steps + 1))
                 started.append((group, members))
-        given = Pass(
-            gradients,
-            {"loss": loss, **multipass.extras, **heard, **told},
-            self.compile,
-            self.seed,
-            self.fused,
-        )
+        extras = {"loss": loss, **multipass.extras, **heard, **told}
+        given = Pass(gradients, extras, self.compile, self.seed, self.fused)
         with _metrics.watch(self._metrics, lanes, gradients):
             run(lanes, given, lambda *meeting: meet(multipass, *meeting))
         for _, members in started:

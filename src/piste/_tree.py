@@ -51,6 +51,7 @@ class Multipass:
         self.loss: Any = None
         self.grads: list[Tensor | None] = []
         self.extras: dict[str, Any] = {}
+        self.kept: list[tuple[Leaf, str, Tensor]] = []  # what the oracle wants written, if the step is taken
 
     @classmethod
     def of(
@@ -80,6 +81,11 @@ class Multipass:
         """By parameter, the parts that live here of what there is."""
         pairs = zip(self.leaves, values, strict=True)
         return {leaf.name: sharding.aligned(x, leaf.place) for leaf, x in pairs if x is not None}
+
+    def keep(self) -> None:
+        """Write the oracle's slots: the step is taken."""
+        for leaf, name, value in self.kept:
+            leaf.write(name, value)
 
     def gradients(self) -> tuple[Any, dict[str, Tensor]]:
         """(the loss or None, the gradients by parameter name)."""
@@ -135,7 +141,7 @@ def _run_oracle(part: Part, multi: Multipass) -> tuple[Any, list[Tensor | None]]
         for i, leaf in enumerate(multi.leaves):
             # a group whose chain is without the oracle keeps nothing for it; what takes no step is left as it is
             if leaf.has(name) and grads[i] is not None:
-                leaf.write(name, values if slot.shared else sharding.local(values[i]))
+                multi.kept.append((leaf, name, values if slot.shared else sharding.local(values[i])))
     return loss, list(grads)
 
 
