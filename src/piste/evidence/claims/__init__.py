@@ -17,9 +17,12 @@ from . import descent as descent
 from . import dynamics as dynamics
 from . import eigenvectors as eigenvectors
 from . import elementwise as elementwise
+from . import energies as energies
+from . import factored as factored
 from . import filters as filters
 from . import finite_sums as finite_sums
 from . import forgetting as forgetting
+from . import four_bits as four_bits
 from . import games as games
 from . import geometry as geometry
 from . import graphs as graphs
@@ -29,6 +32,7 @@ from . import horizons as horizons
 from . import identities as identities
 from . import imbalance as imbalance
 from . import implicit_bias as implicit_bias
+from . import induced as induced
 from . import interpolation as interpolation
 from . import kernels as kernels
 from . import kronecker as kronecker
@@ -44,6 +48,7 @@ from . import momentum as momentum
 from . import noise as noise
 from . import nonconvex as nonconvex
 from . import norms as norms
+from . import one_sided as one_sided
 from . import operators as operators
 from . import orthogonal as orthogonal
 from . import outliers as outliers
@@ -52,6 +57,8 @@ from . import particles as particles
 from . import physics as physics
 from . import physics_networks as physics_networks
 from . import polar as polar
+from . import polyak as polyak
+from . import precision as precision
 from . import protocol as protocol
 from . import races as races
 from . import radial as radial
@@ -61,7 +68,6 @@ from . import recursive as recursive
 from . import refits as refits
 from . import regions as regions
 from . import sampling as sampling
-from . import scalars as scalars
 from . import scaling as scaling
 from . import schedules as schedules
 from . import secants as secants
@@ -79,4 +85,5 @@ from . import steps as steps
 from . import stochastic as stochastic
 from . import tails as tails
 from . import votes as votes
+from . import widths as widths
 from . import windows as windows
