@@ -32,9 +32,7 @@ def _scaled_columns(seed: int) -> Problem:
     return Problem("scaled columns", loss, torch.zeros(8, dtype=torch.float64), 0.0, target)
 
 
-def with_loss(
-    p: Problem, method: Any, steps: int, **hyper: Any
-) -> tuple[list[Tensor], list[dict[str, Any]]]:
+def with_loss(p: Problem, method: Any, steps: int, **hyper: Any) -> tuple[list[Tensor], list[dict[str, Any]]]:
     """The points of a run with a closure, and the optimizer's state after each step."""
     x = torch.nn.Parameter(p.start.clone())
     opt = method([x], **hyper)
