@@ -14,6 +14,7 @@ import torch
 from . import machine, measure, report
 from .checkpoints import saving
 from .fresh import ROOT
+from .training import training
 
 
 def main() -> None:
@@ -35,7 +36,9 @@ def main() -> None:
         if not where.exists():
             raise SystemExit(f"--only adds to {where.name}, which is not there: run without it first")
         found = json.loads(where.read_text())
-        found["steps"].update({name: workloads[name]() for name in options.only})
+        found["steps"].update({name: run() for name, run in workloads.items() if name in options.only})
+        if "training" in options.only:
+            found["training"] = training(max(3, rounds // 4), say)
     else:
         found["steps"] = {name: run() for name, run in workloads.items()}
         _others(found, options, rounds, say)
@@ -55,6 +58,7 @@ def _others(
     found["yardsticks"] = {"bandwidth": machine.bandwidth()}
     found["elements"] = measure.elements(max(5, rounds // 3), say)
     found["bytes"] = measure.sizes()
+    found["training"] = training(max(3, rounds // 4), say)
     say("a checkpoint")
     found["checkpoint"] = saving(*((100, 3) if options.quick else ()))
     found["overhead"] = measure.overhead(2 * rounds)
@@ -72,7 +76,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="only piste and torch")
     parser.add_argument("--no-write", dest="write", action="store_false", help="print, write nothing")
     parser.add_argument(
-        "--only", nargs="+", choices=["gpt", "tiny", "hidden", "block"], default=[],
+        "--only", nargs="+", choices=["gpt", "tiny", "hidden", "block", "training"], default=[],
         help="measure these lists anew and put them into today's results",
     )  # fmt: skip
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's own choice)")

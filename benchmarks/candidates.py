@@ -78,6 +78,8 @@ CANDIDATES = [
     _of("SOAP", "pytorch_optimizer", precondition_frequency=INTERVAL),
     _of("Shampoo", "piste", precondition_frequency=INTERVAL, **_ALL, lr=1e-3),
     _of("Shampoo", "pytorch_optimizer", preconditioning_compute_steps=INTERVAL),
+    _of("PSGDKron", "piste", preconditioner_update_probability=1 / INTERVAL, preconditioner_max_skew=1e4),
+    _of("PSGDKron", "pytorch_optimizer", attribute="Kron", pre_conditioner_update_probability=1 / INTERVAL),
 ]
 
 

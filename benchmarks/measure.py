@@ -11,7 +11,7 @@ import torch
 
 import piste
 from piste import cost
-from piste.linalg import product_dtype
+from piste.linalg import newton_schulz, newton_schulz_rescaled, product_dtype
 
 from . import fresh, machine
 from .candidates import INTERVAL, Candidate, candidates, named
@@ -41,7 +41,23 @@ def hidden(who: list[Candidate], rounds: int, say: Say) -> dict[str, Any]:
     if "Muon · piste" in seconds:
         bounds = [machine.muon_bound(r)["seconds"] for r in rates]
         found["bound"]["ratio"] = ratio(seconds["Muon · piste"], bounds)
+        found["turbo"] = {**ratio(seconds["Muon · piste turbo"], seconds["Muon · piste"]), **orthogonality()}
     return found
+
+
+def orthogonality() -> dict[str, float]:
+    """The mean of ‖XXᵀ - I‖ / √m of what Muon and Turbo-Muon make of the gradients of the hidden matrices."""
+    grads = Tensors("hidden").grads
+    return {
+        name: sum(_far(rule(g)) for g in grads) / len(grads)
+        for name, rule in {"usual": newton_schulz, "rescaled": newton_schulz_rescaled}.items()
+    }
+
+
+def _far(x: torch.Tensor) -> float:
+    short = x if x.shape[0] <= x.shape[1] else x.mT
+    eye = torch.eye(short.shape[0])
+    return float((short @ short.mT - eye).norm() / short.shape[0] ** 0.5)
 
 
 def elements(rounds: int, say: Say) -> dict[str, Any]:
@@ -75,7 +91,15 @@ def sizes() -> dict[str, float]:
     return {
         "state in 8 bits": small,
         "in all": 2 + piste.AdamW(params, storage=storage).state_bytes() / count,
+        "4-bit factors": _factors("4bit") / _factors("fp32"),
     }
+
+
+def _factors(storage: str) -> int:
+    """Bytes of all that 4-bit Shampoo keeps beside AdamW's moments, on the hidden matrices of one block."""
+    opt = piste.Shampoo4bit(Tensors("block").params, storage={"basis": storage, "factor": storage})
+    kept = (v for state in opt.state.values() for k, v in state.items() if "exp_avg" not in k)
+    return sum(v.numel() * v.element_size() for v in kept if isinstance(v, torch.Tensor))
 
 
 def _steps(
@@ -177,6 +201,7 @@ YARDSTICK = {
     "Muon": "Muon · torch",
     "SOAP": "SOAP · pytorch_optimizer",
     "Shampoo": "Shampoo · pytorch_optimizer",
+    "PSGDKron": "PSGDKron · pytorch_optimizer",
 }
 
 
@@ -237,7 +262,7 @@ def everyone(peers: bool) -> dict[str, list[Candidate]]:
         "gpt": candidates(*flat, peers=peers),
         "tiny": candidates("AdamW", "SGD", "Lion", peers=peers),
         "hidden": candidates("Muon", peers=peers),
-        "block": candidates("SOAP", "Shampoo", peers=peers),
+        "block": candidates("SOAP", "Shampoo", "PSGDKron", peers=peers),
     }
 
 

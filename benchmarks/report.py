@@ -33,6 +33,7 @@ def requirements(found: dict[str, Any]) -> list[Row]:
     slowest = max(compiled, key=compiled.__getitem__, default=None)
     bound = hidden["bound"].get("ratio")
     overhead, each, disk = found["overhead"]["piste"], found["elements"], found["checkpoint"]
+    added = found["training"]["added"]
     worst = max(each, key=lambda name: each[name]["value"])
     return [
         _ratio("AdamW step / torch's fused AdamW", gpt, "AdamW · piste", 1.15),
@@ -41,14 +42,16 @@ def requirements(found: dict[str, Any]) -> list[Row]:
         _ratio("AdamW step with state in 8 bits / torch's fused AdamW in float32", gpt, "AdamW · piste 8bit", 2.0),
         Row("AdamW's state in 8 bits", found["bytes"]["state in 8 bits"], 2.1, "bytes per parameter"),
         Row("AdamW in all: bf16 weights, error bits, 8 bits", found["bytes"]["in all"], 5.2, "bytes per parameter"),
-        Row(
-            f"slowest element rule / (bytes it must move / bandwidth) ({worst})", each[worst]["value"], 1.3, "×",
-            f"{each[worst]['q1']:.2f}–{each[worst]['q3']:.2f}",
-        ),
+        _spread(f"slowest element rule / (bytes it must move / bandwidth) ({worst})", each[worst], 1.3),
         _ratio("Muon step / `torch.optim.Muon` (hidden matrices)", hidden, "Muon · piste", 0.75),
         Row(
             f"Muon step / (counted flops / measured {hidden['dtype']} rate)", bound and bound["value"], 1.2, "×",
             f"{bound['q1']:.2f}–{bound['q3']:.2f}" if bound else "",
+        ),
+        _spread("Turbo-Muon step / Muon step (hidden matrices)", hidden["turbo"], 0.9),
+        Row(
+            "Turbo-Muon's distance from orthogonality, ‖XXᵀ - I‖/√m / Muon's",
+            hidden["turbo"]["rescaled"] / hidden["turbo"]["usual"], 1.0, "×",
         ),
         _ratio("SOAP, mean over a refresh interval / pytorch_optimizer's", block, "SOAP · piste", 0.9),
         replace(
@@ -56,10 +59,13 @@ def requirements(found: dict[str, Any]) -> list[Row]:
             without="not measured" if block["bf16"] else "not measured: no bf16 instructions",
         ),
         _ratio("Shampoo, mean over a refresh interval / pytorch_optimizer's", block, "Shampoo · piste", 0.5),
-        Row(
-            "save + load of a checkpoint / writing and reading its bytes", disk["value"], 1.2, "×",
-            f"{disk['q1']:.2f}–{disk['q3']:.2f}",
+        _ratio("PSGD-Kron, mean over a refresh interval / pytorch_optimizer's", block, "PSGDKron · piste", 0.5),
+        *(
+            _spread(f"{name} over AdamW / a training step with AdamW (GPT, 8,192 tokens)", added[name], limit)
+            for name, limit in {"Shampoo": 0.1, "SOAP": 0.15}.items()
         ),
+        Row("4-bit Shampoo's matrices / their bytes in float32", found["bytes"]["4-bit factors"], 0.16, "×"),
+        _spread("save + load of a checkpoint / writing and reading its bytes", disk, 1.2),
         _ratio("192 tiny tensors, AdamW / torch's fused AdamW", tiny, "AdamW · piste", 1.6),
         Row("first step of AdamW, fresh process", first.get("AdamW · piste", {}).get("first"), 1.0, "s"),
         Row(
@@ -73,8 +79,10 @@ def requirements(found: dict[str, Any]) -> list[Row]:
 
 def _ratio(what: str, steps: dict[str, Any], name: str, limit: float) -> Row:
     seen = steps["ratios"].get(name)
-    if seen is None:
-        return Row(what, None, limit, "×")
+    return Row(what, None, limit, "×") if seen is None else _spread(what, seen, limit)
+
+
+def _spread(what: str, seen: dict[str, float], limit: float) -> Row:
     return Row(what, seen["value"], limit, "×", f"{seen['q1']:.2f}–{seen['q3']:.2f}")
 
 
@@ -127,6 +135,7 @@ def tables(found: dict[str, Any], rows: list[Row]) -> str:
     for workload, title in titles.items():
         parts += [f"### {title}: {_size(found['steps'][workload])}", _steps(found, workload)]
     parts += [_parity(found["steps"]["block"]["parity"])]
+    parts += [f"### A training step: GPT of {found['training']['parameters']:,} parameters", _training(found)]
     parts += ["### Rules that see single elements, GPT-like list", _elements(found["elements"])]
     parts += ["### First steps in a fresh process, cold compiler cache", _first(found)]
     return "\n\n".join(parts) + "\n"
@@ -146,6 +155,18 @@ def _steps(found: dict[str, Any], workload: str) -> str:
         rows.append([name, f"{ms[0]:.3g}", f"{ms[1]:.3g}–{ms[2]:.3g}", beside])
     rows += [[name, "failed", why.replace("|", "/"), ""] for name, why in steps["failed"].items()]
     return _table(["optimizer", "step, ms (median)", "quartiles", "× yardstick"], rows)
+
+
+def _training(found: dict[str, Any]) -> str:
+    seen = found["training"]
+    passes = seen["forward and backward"]["median"]
+    rows = [[f"forward and backward, {seen['tokens']:,} tokens", f"{passes * 1e3:.3g}", ""]]
+    for name, t in seen["times"].items():
+        share = seen["added"].get(name)
+        rows.append(
+            [f"step of {name}", f"{t['median'] * 1e3:.3g}", f"{share['value']:+.1%}" if share else ""]
+        )
+    return _table(["", "ms (median)", "of AdamW's whole step, beside AdamW"], rows)
 
 
 def _parity(parity: dict[str, float]) -> str:

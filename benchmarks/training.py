@@ -13,7 +13,7 @@ from piste.race.tasks.code import VOCABULARY, next_token_loss
 from piste.race.tasks.gpt import GPT
 
 from .candidates import INTERVAL
-from .timing import Times, in_turns
+from .timing import Times, in_turns, ratio
 
 WIDTH, BLOCKS, CONTEXT, TOKENS = 128, 4, 256, 8192
 # as in a race: a vocabulary is no axis to precondition
@@ -50,12 +50,10 @@ def training(rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
     runs |= {name: functools.partial(_interval, optimizer) for name, optimizer in optimizers.items()}
     seconds = in_turns(runs, rounds)
     steps = {name: [s / INTERVAL for s in seconds[name]] for name in MADE}
-    passes = seconds["forward and backward"]
+    passes, base = seconds["forward and backward"], steps["AdamW"]
+    whole = [a + b for a, b in zip(passes, base, strict=True)]
     added = {
-        name: [
-            (mine - base) / (whole + base)
-            for mine, base, whole in zip(steps[name], steps["AdamW"], passes, strict=True)
-        ]
+        name: ratio([a - b for a, b in zip(steps[name], base, strict=True)], whole)
         for name in MADE
         if name != "AdamW"
     }
@@ -64,7 +62,7 @@ def training(rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in models["AdamW"].parameters()),
         "forward and backward": Times.of(passes).json(),
         "times": {name: Times.of(s).json() for name, s in steps.items()},
-        "added": {name: Times.of(shares).json() for name, shares in added.items()},
+        "added": added,
     }  # fmt: skip
 
 

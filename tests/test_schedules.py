@@ -35,6 +35,9 @@ EXAMPLES = {
     "join": (s.join([s.constant(0.1), s.linear(0.1, 0.0, 30)], [20]), 50),
     "scale": (s.scale(s.cosine(1.0, 50)), 50),
     "every": (s.every(5, phase=2, start=10), None),
+    "evenly": (s.evenly(0.3), None),
+    "chance": (s.chance(0.3, seed=1), None),
+    "half_life": (s.half_life(0.9, 0.999, 50), 50),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import math
 
 import pytest
 import torch
@@ -66,7 +67,12 @@ def test_eight_bits_take_a_quarter(name):
     slots = [
         (n, slot) for c in plain.chains() for n, slot, _ in c.slots() if "m n" in slot.axes
     ]  # rows are too short
-    assert set(coded(small)) == {n for n, slot in slots if n in kept and slot.kind in ("moment", "square")}
+    asked = {n for n, slot in slots if n in kept and slot.kind in ("moment", "square")}
+    declared = {
+        n for c in plain.chains() for n, slot, _ in c.slots() if slot.code
+    }  # in few bits of themselves
+    rings = {n for c in plain.chains() for n, slot, _ in c.slots() if slot.kind == "moment" and slot.length}
+    assert asked <= set(coded(small)) <= asked | declared | rings
     if coded(small):
         assert small.state_bytes() < plain.state_bytes()
     if name in ("AdamW", "Lion", "SGD"):
@@ -115,10 +121,12 @@ def test_a_state_of_another_codec_is_converted(name, was, now):
 @every_optimizer
 def test_training_in_eight_bits_stays_near(name):
     model, twin = net(), net()
+    hyper = {"lr": 1e-3} if name == "RowDescent" else {}  # its step is the sum of the rows' lengths long
     ours, theirs = (
-        train(model, make(name, model, storage="8bit"), 0, 15),
-        train(twin, make(name, twin), 0, 15),
+        train(model, make(name, model, storage="8bit", **hyper), 0, 15),
+        train(twin, make(name, twin, **hyper), 0, 15),
     )
+    assert math.isfinite(ours)
     assert ours == pytest.approx(theirs, rel=0.05)
 
 

@@ -8,7 +8,7 @@ For every matrix (a vector is one row and stays as it is), m = `ngrads`, zeros b
     A = G + Ξ;   P = an orthonormal basis of the columns of A Q;   Q ← Aᵀ P;   C = P Qᵀ;   Ξ ← A - C
     F = λ I + (1 / m) Σ c cᵀ, c the entries of C as a vector;   v ← μ v + F⁻¹ c;   w ← w - η (v + λ_w w)
 
-Q starts as Aᵀ S with S_ij = sin(2.399963 k), k = 1, 2, ... row by row (the authors draw Q at random).
+Q starts as Aᵀ S with S_ij the fraction of 10007 sin k, k = 1, 2, ... row by row (the authors draw Q at random).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def reference(
         w = p.reshape(1, -1) if p.dim() < 2 else p
         rows, columns = w.shape
         r = min(rank, rows, columns)
-        sines = [math.sin(2.399963 * (k + 1)) for k in range(rows * r)]
+        sines = [math.fmod(10007 * math.sin(k + 1), 1.0) for k in range(rows * r)]
         start = torch.tensor(sines, dtype=w.dtype).reshape(rows, r)
         error, v, q = torch.zeros_like(w), torch.zeros_like(w), None
         window: list[Tensor] = []

@@ -77,6 +77,7 @@ def _work(stage: Stage, leaf: Leaf, step: int, numbers: list[Any]) -> Work:
     u = torch.empty_like(leaf.param, dtype=leaf.dtype)
     env: dict[Any, Any] = {name: torch.empty_like(u) for name in INPUTS if name not in NOT_TENSORS}
     env |= {name: u.new_empty(shape) for name, shape in sensed_shapes(*u.shape).items()}
+    env["loss"] = u.new_empty(())
     env |= {sum_key(s, name): u.new_empty(()) for s in stage.steps for name in s.tree_sums}
     frame = Frame({**env, "step": step}, dict(slots))
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=FACTORIZATIONS) as counter:

@@ -39,8 +39,9 @@ FIXED: dict[str, dict[str, Any]] = {
     "SOAP": {"max_precond_dim": 512},
 }
 
-# Muon's AdamW half (embeddings, head, norms, biases) moves with the searched rate: one number to tune, as for all.
-REST_RATIO = 0.15
+# What a matrix optimizer gives to embeddings, head, norms and biases moves with the searched rate: one number to tune,
+# as for all. Its rate over the searched one; others keep the ratio of their default rates.
+REST_RATIO = {"Muon": 0.15, "TurboMuon": 0.15, "NorMuon": 0.15, "ASGO": 1.0, "DASGO": 1.0, "MARSM": 1.0}
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def entry(name: str) -> Entry:
     decays = isinstance(defaults.get("weight_decay"), float) and registered.name != "SGD"
     return Entry(
         name=registered.name,
-        build=_with_rest(factory) if registered.name == "Muon" else factory,
+        build=_with_rest(factory) if registered.target.factory.matrix else factory,
         centres=CENTRES.get(registered.name) or {"general": float(defaults.get("lr") or 1e-3)},
         fixed=FIXED.get(registered.name, {}),
         ranges={"weight_decay": (1e-3, 0.3)} if decays else {},
@@ -128,12 +129,18 @@ def every() -> list[str]:
     return [n for n in DEFAULT if n in able] + [n for n in able if n not in DEFAULT]
 
 
-def _with_rest(muon: Callable[..., Any]) -> Callable[..., Any]:
-    """Muon with its AdamW half tied to the same learning rate."""
-    import piste
+def _with_rest(cls: Any) -> Callable[..., Any]:
+    """A matrix optimizer whose rest has a rate tied to its own."""
+    usual, ratio = cls.factory.defaults["lr"], REST_RATIO.get(cls.__name__)
+
+    def at(rest: Mapping[str, Any], lr: float) -> dict[str, Any]:
+        if "optimizer" not in rest:  # a group for each role
+            return {role: at(group, lr) for role, group in rest.items()}
+        if "lr" not in rest:  # takes the searched rate as it is
+            return dict(rest)
+        return {**rest, "lr": lr * (rest["lr"] / usual if ratio is None else ratio)}
 
     def build(model: nn.Module, lr: float, **hyper: Any) -> Any:
-        rest = piste.AdamW.group(lr=REST_RATIO * lr, betas=(0.9, 0.95), eps=1e-10, weight_decay=0.0)
-        return muon(model, lr=lr, rest=rest, **hyper)
+        return cls(model, lr=lr, rest=at(cls.factory.rest(), lr), **hyper)
 
     return build

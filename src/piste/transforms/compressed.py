@@ -126,9 +126,9 @@ def scale_by_low_rank_mfac(
 
 
 def _spread(a: Tensor, rank: int) -> Tensor:
-    """[m, rank] numbers without a pattern, the same everywhere."""
-    place = torch.arange(1, a.shape[-2] * rank + 1, dtype=a.dtype, device=a.device)
-    return (place * 2.399963).sin().view(-1, rank)
+    """[m, rank] numbers without a pattern (the sines alone have rank 2), the same everywhere."""
+    place = torch.arange(1, a.shape[-2] * rank + 1, dtype=torch.float64, device=a.device)
+    return (10007 * place.sin()).frac().to(a.dtype).view(-1, rank)
 
 
 def _overlaps(left: Tensor, right: Tensor, p: Tensor, q: Tensor) -> Tensor:
