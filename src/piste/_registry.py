@@ -22,6 +22,7 @@ class Entry:
     kind: str
     target: Callable[..., Any]
     needs: tuple[str, ...] = ()
+    said_in: str = ""
 
     @property
     def module(self) -> str:
@@ -37,7 +38,9 @@ class Entry:
 
     @property
     def paper(self) -> list[str]:
-        """The exact titles on the docstring's ``Reference: "Title", authors, year, link`` lines."""
+        """The exact titles on the docstring's ``Reference: "Title", authors, year, link`` lines; a claim has its own."""
+        if self.said_in:
+            return [self.said_in]
         found = re.findall(r'^\s*Reference:\s*"([^"]+)"', self.doc, flags=re.MULTILINE)
         return [" ".join(title.split()) for title in found]
 
@@ -55,14 +58,17 @@ class Entry:
 _entries: dict[tuple[str, str], Entry] = {}
 
 
-def register(kind: str, name: str, target: Callable[..., Any], needs: Iterable[str] = ()) -> None:
-    """Add one thing; a second definition of the same name must come from the same place (a reload)."""
+def register(
+    kind: str, name: str, target: Callable[..., Any], needs: Iterable[str] = (), said_in: str = ""
+) -> None:
+    """Add one thing; a second definition of the same name must come from the same place (a reload). ``said_in``: the
+    title of its paper, where its docstring has no line for it."""
     known = _entries.get((kind, name))
     if known is not None and known.module != target.__module__:
         raise ValueError(
             f"{kind} {name!r} of {target.__module__} is already defined in {known.module}: rename one"
         )
-    _entries[kind, name] = Entry(name, kind, target, tuple(needs))
+    _entries[kind, name] = Entry(name, kind, target, tuple(needs), said_in)
 
 
 def registry(kind: str | None = None) -> list[Entry]:

@@ -98,7 +98,7 @@ def claim(
             kind == "empirical" if in_mean is None else in_mean, cost, scale, hardware,
         )  # fmt: skip
         _claims[name] = made
-        register("claim", name, experiment)
+        register("claim", name, experiment, said_in=paper)
         return made
 
     return declare
