@@ -29,7 +29,7 @@ def test_it_scales_skips_on_inf_and_goes_on(name):
         if i == 2:
             assert_same(before, snapshot(opt))  # the step was skipped, whole
     assert scaler.get_scale() == 128.0
-    assert opt.state[model.inner.weight]["step"] + (name == "SOAP") == 3
+    assert opt.state[model.inner.weight]["step"] + any(chain.primes for chain in opt.chains()) == 3
 
 
 @pytest.mark.parametrize("name", ["AdamW", "Muon"])

@@ -149,9 +149,11 @@ def _plan(old: Side | None, new: Side) -> _Plan:
 
 def _shares_the_count(entry: Entry) -> bool:
     """Whether it must start fresh when the count does: it is divided by the count, or lives in a basis to be made."""
-    if entry.meaning is not None and entry.meaning.counted:
-        return True
-    return entry.space == BASIS or entry.slot.kind in ("square", "factor", "basis", "scalar", "index")
+    return (
+        entry.counted
+        or entry.space == BASIS
+        or entry.slot.kind in ("square", "factor", "basis", "scalar", "index")
+    )
 
 
 def _same(plan: _Plan, old: Side) -> None:

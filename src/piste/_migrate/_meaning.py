@@ -55,13 +55,15 @@ BASIS = "in_eigenbasis"
 
 
 class Entry(NamedTuple):
-    """One slot of a chain: what it is, what it means (None where only its own transform knows), and in what space."""
+    """One slot of a chain: what it is, what it means (None where only its own transform knows), and in what space.
+    ``counted``: its rule divides it by 1 - βᵗ, whatever it is a mean of."""
 
     slot: Slot
     transform: str
     meaning: Meaning | None
     hyper: Mapping[str, Any]
     space: str
+    counted: bool = False
 
 
 class Side:
@@ -112,8 +114,12 @@ def _entries(chain: Chain, prefix: str, space: str, behind: tuple[str, ...]) -> 
     for part in chain.parts:
         t = part.transform
         for name, slot in t.slots.items():
-            meaning = None if behind else MEANINGS.get((t.name, name))
-            yield prefix + name, Entry(slot, t.name, meaning, part.hyper, space)
+            known = MEANINGS.get((t.name, name))
+            meaning = None if behind else known
+            yield (
+                prefix + name,
+                Entry(slot, t.name, meaning, part.hyper, space, known is not None and known.counted),
+            )
         for i, held in enumerate(part.inner):
             inner = space if t.name in _WEIGHT_SPACE else t.name
             yield from _entries(held, prefix + part.prefix(i), inner, behind)

@@ -49,7 +49,8 @@ def KLShampoo(
     dtype (there bf16 by default); a tensor of more than two axes is one matrix [first axis, the others] (there of three
     at most, each with a factor of its own); an axis longer than ``max_precond_dim``, and a vector unless
     ``precondition_1d``, keeps the eigenvalues in the coordinates as they are (there neither is possible). The average
-    is kept in the basis and turned with it, which is the same.
+    is kept in the basis and turned with it, which is the same. Equal to that code (yorkerlin/KL-Methods at a02e622, its
+    bf16 and float32 widened) to 1e-14 over 40 steps in float64.
 
     Reference: "Understanding and Improving Shampoo and SOAP via Kullback-Leibler Minimization", Wu Lin, Scott C. Lowe,
     Felix Dangel, Runa Eschenhagen, Zikun Xu, Roger B. Grosse, 2025, https://arxiv.org/abs/2509.03378
@@ -87,7 +88,8 @@ def KLSOAP(
     no v, to be as good or better.
 
     Follows the authors' code: no bias correction, so the first steps are small (β₂ 0.98 against β₁ 0.9: short for 50);
-    v is left as it is when the basis turns, whose columns are not sorted. For the rest, and the differences, see
+    v is left as it is when the basis turns, whose columns are not sorted. Equal to it (yorkerlin/KL-Methods at a02e622,
+    its bf16 and float32 widened) to 4e-14 over 40 steps in float64. For the rest, and the differences, see
     :class:`KLShampoo`.
 
     Reference: "Understanding and Improving Shampoo and SOAP via Kullback-Leibler Minimization", Wu Lin, Scott C. Lowe,
