@@ -107,6 +107,7 @@ def _batched(value: Tensor) -> bool:
 
 
 _UNIT = re.compile(r"^(momentum|betas|beta\d?|dampening|decay|alpha|.*_beta\d?)$")
+_UP_TO_ONE = ("dampening", "alpha")  # an alpha is also a step towards something, all of it
 _NOT_NEGATIVE = ("lr", "eps", "weight_decay", "rho", "max_norm")
 
 
@@ -160,5 +161,5 @@ def _check_range(who: str, key: str, value: float, unit: bool = True) -> None:
         raise ValueError(f"{who}: {key} must be finite, got {value}")
     if key in _NOT_NEGATIVE and value < 0:
         raise ValueError(f"{who}: {key} must not be negative, got {value} (to climb, negate the loss)")
-    if unit and _UNIT.match(key) and not 0 <= value < 1 and not (key == "dampening" and value == 1):
-        raise ValueError(f"{who}: {key} must lie in [0, 1), got {value}")
+    if unit and _UNIT.match(key) and not 0 <= value < 1 and not (key in _UP_TO_ONE and value == 1):
+        raise ValueError(f"{who}: {key} must lie in [0, 1{']' if key in _UP_TO_ONE else ')'}, got {value}")

@@ -38,7 +38,7 @@ class Entry:
 
     @property
     def paper(self) -> list[str]:
-        """The exact titles on the docstring's ``Reference: "Title", authors, year, link`` lines; a claim has its own."""
+        """The exact titles on the docstring's ``Reference: "Title", authors, year, link`` lines, or a claim's own."""
         if self.said_in:
             return [self.said_in]
         found = re.findall(r'^\s*Reference:\s*"([^"]+)"', self.doc, flags=re.MULTILINE)

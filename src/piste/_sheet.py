@@ -39,8 +39,9 @@ class _Sheet:
 def run_sheet(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dict[Any, Any]) -> list[Tensor]:
     """Rules that see matrices [m, n]: equal small ones stacked, the others one by one."""
     leaves = lane.leaves
+    names = sorted(stage.inputs)  # ranks exchange them in this order, and that of a set is each process's own
     seen = [
-        {"u": given.lift(leaf, u), **given.inputs(leaf, lane, stage.inputs)}
+        {"u": given.lift(leaf, u), **given.inputs(leaf, lane, names)}
         for leaf, u in zip(leaves, us, strict=True)
     ]
     wholes = {

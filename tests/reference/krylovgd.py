@@ -4,7 +4,7 @@ Source: Doikov and Rodomanov, "Polynomial Preconditioning for Gradient Methods" 
 the adaptive method
 
     h = argmin ⟨g, h⟩ + ½ hᵀ B h  over span(g, B g, ..., B^τ g)
-    w ← w + s h,  s = min(2 s, lr) at first, halved until f(w + s h) ≤ f(w) + ½ s gᵀ h
+    w ← w + s h,  s = min(2 s, lr) at first, halved until f(w + s h) ≤ f(w) + 0.4 s gᵀ h
 
 B is ∇²f(w) here, with its eigenvalues by their size where f is not convex.
 """
@@ -41,7 +41,7 @@ def reference(
         basis, _ = torch.linalg.qr(torch.stack(columns, dim=1))
         h = -basis @ torch.linalg.solve(basis.mT @ b @ basis, basis.mT @ g)
         s = min(2 * s, lr)
-        while f(x + s * h) > f(x) + 0.5 * s * g.dot(h):
+        while f(x + s * h) > f(x) + 0.4 * s * g.dot(h):
             s /= 2
         x = x + s * h
     return parts(x)

@@ -21,7 +21,7 @@ from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, 
 
 import piste
 from sharding import owned, told
-from sharding.given import big, each, give, made, model, of, sharded, step, whole
+from sharding.given import AMPLIFIED, SHORT, big, each, give, made, model, of, sharded, step, whole
 from tiny import make
 
 STEPS = 4
@@ -33,11 +33,13 @@ def whole_is_sharded(name, rank, world):
     for dtype, rtol, atol in ((torch.float64, 1e-6, 1e-7), (torch.float32, 1e-6, 1e-6)):
         one, many = model(dtype), sharded(dtype)
         mine, theirs = made(name, one), made(name, many)
+        rtol = 1e-4 if name in AMPLIFIED else rtol
         if dtype == torch.float32 and any(c.needs_closure for c in mine.chains()):
             continue
         for i in range(STEPS):
             here, there = step(one, mine, i), step(many, theirs, i)
-            assert here is None or abs(float(here) - float(there)) < 1e-8
+            near = 1e-6 if name in AMPLIFIED else 1e-8
+            assert here is None or abs(float(here) - float(there)) < near, (i, float(here), float(there))
         for (n, p), q in zip(one.named_parameters(), many.parameters(), strict=True):
             torch.testing.assert_close(whole(q), p, rtol=rtol, atol=atol, msg=lambda m, n=n: f"{n}: {m}")
 
@@ -126,7 +128,7 @@ def tensor_parallel_under_fsdp(name, rank, world):
 def saved_and_loaded(name, rank, world):
     """Interrupted = uninterrupted, bitwise, through torch's distributed checkpoints and in memory."""
     nets = [sharded(torch.float32) for _ in range(3)]
-    opts = [make(name, net) for net in nets]
+    opts = [make(name, net, **SHORT.get(name, {})) for net in nets]
     for i in range(4):
         step(nets[0], opts[0], i)
     for i in range(2):

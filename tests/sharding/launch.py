@@ -15,7 +15,7 @@ from pathlib import Path
 TESTS = Path(__file__).parent.parent
 
 
-def on_ranks(world: int, module: str, timeout: float = 300) -> dict[str, str]:
+def on_ranks(world: int, module: str, timeout: float = 1200) -> dict[str, str]:
     """Run ``module.CASES`` (names to functions of rank and world) on ``world`` ranks: {case: "" where it went well on
     every rank, else the first traceback}. A failure leaves the ranks in disorder: the rest is launched anew."""
     names, told = list(importlib.import_module(module).CASES), {}

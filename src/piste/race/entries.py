@@ -19,7 +19,7 @@ MARGIN = 4.0  # a log-uniform range reaches this far beyond its centre, on both 
 
 DEFAULT = ("SGD", "AdamW", "Lion", "Muon", "SOAP", "ScheduleFreeAdamW")
 
-# Middle of the learning-rate grid per kind of task, from pilots (docs/admission.md shows the losses).
+# Middle of the learning-rate grid per kind of task, from pilots (docs/admission.md shows losses).
 _KINDS = ("general", "lm", "autoencoder", "image", "vit", "tabular")
 CENTRES: dict[str, dict[str, float]] = {
     name: dict(zip(_KINDS, rates, strict=True))
@@ -32,12 +32,21 @@ CENTRES: dict[str, dict[str, float]] = {
         "ScheduleFreeAdamW": (4e-3, 5e-3, 1.8e-2, 6e-3, 6e-3, 2e-3),
     }.items()
 }
+# Of those with pilots on language alone; on other kinds they are searched around their default rate.
+LANGUAGE = {
+    "AdaHessian": 0.7, "ASGO": 0.02, "DistributedShampoo": 7e-3, "MARSAdamW": 7e-3, "PSGDKron": 0.012,
+    "TurboMuon": 0.15,
+}  # fmt: skip
 
 # A vocabulary is no axis to precondition: on `code` it costs SOAP five times the memory and raises its loss.
 FIXED: dict[str, dict[str, Any]] = {
     "SGD": {"momentum": 0.9, "nesterov": True},
     "SOAP": {"max_precond_dim": 512},
-}
+    "DistributedShampoo": {
+        "betas": (0.9, 0.95), "grafting": "adam", "grafting_beta2": 0.95, "epsilon": 1e-10, "merge_dims": False,
+        "precondition_frequency": 10, "max_preconditioner_dim": 256,
+    },
+}  # fmt: skip
 
 # What a matrix optimizer gives to embeddings, head, norms and biases moves with the searched rate: one number to tune,
 # as for all. Its rate over the searched one; others keep the ratio of their default rates.
@@ -108,11 +117,13 @@ def entry(name: str) -> Entry:
         )
     factory = getattr(piste, registered.name, registered.target)
     defaults = {k: p.default for k, p in inspect.signature(factory).parameters.items()}
+    usual = {"general": float(defaults.get("lr") or 1e-3)}
+    piloted = {"lm": LANGUAGE[registered.name]} if registered.name in LANGUAGE else {}
     decays = isinstance(defaults.get("weight_decay"), float) and registered.name != "SGD"
     return Entry(
         name=registered.name,
         build=_with_rest(factory) if registered.target.factory.matrix else factory,
-        centres=CENTRES.get(registered.name) or {"general": float(defaults.get("lr") or 1e-3)},
+        centres=CENTRES.get(registered.name) or usual | piloted,
         fixed=FIXED.get(registered.name, {}),
         ranges={"weight_decay": (1e-3, 0.3)} if decays else {},
         scheduled=not registered.name.startswith("ScheduleFree"),

@@ -1,10 +1,12 @@
 """The claims, by what they speak of."""
 
+from . import adafisher as adafisher
 from . import adaptive as adaptive
 from . import arithmetic as arithmetic
 from . import attention as attention
 from . import averages as averages
 from . import barriers as barriers
+from . import bases as bases
 from . import budgets as budgets
 from . import codes as codes
 from . import collapse as collapse
@@ -21,6 +23,7 @@ from . import energies as energies
 from . import factored as factored
 from . import filters as filters
 from . import finite_sums as finite_sums
+from . import fisher as fisher
 from . import forgetting as forgetting
 from . import four_bits as four_bits
 from . import games as games
@@ -34,9 +37,11 @@ from . import imbalance as imbalance
 from . import implicit_bias as implicit_bias
 from . import induced as induced
 from . import interpolation as interpolation
+from . import kalman as kalman
 from . import kernels as kernels
 from . import kronecker as kronecker
 from . import landscape as landscape
+from . import lie_groups as lie_groups
 from . import limits as limits
 from . import linear_nets as linear_nets
 from . import low_rank as low_rank
@@ -45,6 +50,7 @@ from . import merging as merging
 from . import mirrors as mirrors
 from . import modular as modular
 from . import momentum as momentum
+from . import newton as newton
 from . import noise as noise
 from . import nonconvex as nonconvex
 from . import norms as norms
@@ -58,7 +64,9 @@ from . import physics as physics
 from . import physics_networks as physics_networks
 from . import polar as polar
 from . import polyak as polyak
+from . import polynomials as polynomials
 from . import precision as precision
+from . import preconditioned_polyak as preconditioned_polyak
 from . import protocol as protocol
 from . import races as races
 from . import radial as radial
@@ -70,6 +78,7 @@ from . import regions as regions
 from . import sampling as sampling
 from . import scaling as scaling
 from . import schedules as schedules
+from . import scions as scions
 from . import secants as secants
 from . import selftuning as selftuning
 from . import sensing as sensing
@@ -83,7 +92,10 @@ from . import spheres as spheres
 from . import stability as stability
 from . import steps as steps
 from . import stochastic as stochastic
+from . import subspaces as subspaces
 from . import tails as tails
+from . import trust_regions as trust_regions
+from . import variance_reduction as variance_reduction
 from . import votes as votes
 from . import widths as widths
 from . import windows as windows
