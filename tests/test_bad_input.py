@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
@@ -49,7 +50,7 @@ def says(kind, *words_, act):
         ({"guard": "drop"}, ValueError, ["guard", "'skip'", "'drop'"]),
         ({"compile": "yes"}, ValueError, ["compile", "'yes'"]),
     ],
-    ids=lambda v: str(v) if isinstance(v, dict) else None,
+    ids=lambda v: re.sub(" at 0x[0-9a-f]+", "", str(v)) if isinstance(v, dict) else None,
 )
 def test_hyperparameters(hyper, kind, message):
     model = tiny()
@@ -80,7 +81,7 @@ def test_hyperparameters(hyper, kind, message):
         ({"overrides": {"innner*": "rest"}}, ValueError, ["innner*", "inner"]),
         ({"overrides": {"inner.weight": "hiden"}}, ValueError, ["hiden", "hidden"]),
     ],
-    ids=lambda v: str(v) if isinstance(v, dict) else None,
+    ids=lambda v: re.sub(" at 0x[0-9a-f]+", "", str(v)) if isinstance(v, dict) else None,
 )
 def test_hyperparameters_of_a_matrix_optimizer(hyper, kind, message):
     model = tiny()

@@ -39,6 +39,18 @@ def test_the_printed_table_names_chains_and_reasons() -> None:
     assert "Muon: ema > orthogonalize" in text and "embedding" in text and "why" in text
 
 
+def test_axes_beyond_a_preconditioners_bound_are_named() -> None:
+    model = nn.Sequential(nn.Linear(200, 16, bias=False), nn.Linear(16, 16, bias=False))
+    said = {
+        name: str(piste.explain(getattr(piste, name)(model, max_precond_dim=100)))
+        for name in ("Shampoo", "SOAP")
+    }
+    assert "0.weight: 200 columns are more than max_precond_dim=100, and have a diagonal" in said["Shampoo"]
+    assert "0.weight: 200 columns are more than max_precond_dim=100, and stay as they are" in said["SOAP"]
+    assert all(text.count("are more than") == 1 for text in said.values())
+    assert "are more than" not in str(piste.explain(piste.SOAP(model)))
+
+
 def test_bare_parameters_are_known_by_their_dimensions() -> None:
     rows = piste.explain(piste.AdamW(Tiny().parameters())).rows
     assert {row["role"] for row in rows} == {"hidden", "vector"}

@@ -24,7 +24,12 @@ def AdaFisher(
         every TCov steps:  h = E a²,  s = E g², each mapped to [0, 1];   H ← γ/10 H + γ/100 h;   S ← γ/10 S + γ/100 s
         g ← ∇W + weight_decay W;   m ← βm + (1-β)g;   W ← W - η m̂ / (S Hᵀ + Λ)
 
-    DOC
+    For layers of a classifier, at little more than Adam's price: H and S are a number for each input and output of a
+    layer, and need only a look at it every ``TCov`` steps. Given a module, what has no such layer goes to ``rest``
+    (AdamW). The defaults are the authors'.
+
+    Follows the authors' code, in which γ/10 and γ/100 stand for the paper's two decays γ₁ and 1 - γ₂. Equal to it
+    (AtlasAnalyticsLab/AdaFisher at eb858c6) to 5e-16 over 40 steps of a network in float64, AdaFisherW too.
 
     Reference: "AdaFisher: Adaptive Second Order Optimization via Fisher Information", Damien Martins Gomes, Yanlei
     Zhang, Eugene Belilovsky, Guy Wolf, Mahdi S. Hosseini, 2024, https://arxiv.org/abs/2405.16397

@@ -13,11 +13,10 @@ from ..transforms.norms import (
     divide_by_width,
     normalize_columns,
     normalize_rows,
-    scale_by_aspect,
     scale_by_radius,
     take_sign,
 )
-from ..transforms.spectral import orthogonalize
+from ..transforms.spectral import orthogonalize, rms_to_rms
 
 
 def _scion(lr: float, momentum: float, scale: float, unconstrained: bool, *lmo: Part) -> Chain:
@@ -137,4 +136,4 @@ def Scion(
     Reference: "Training Deep Learning Models with Norm-Constrained LMOs", Thomas Pethick, Wanyun Xie, Kimon
     Antonakopoulos, Zhenyu Zhu, Antonio Silveti-Falls, Volkan Cevher, 2025, https://arxiv.org/abs/2502.07529
     """
-    return _scion(lr, momentum, scale, unconstrained, orthogonalize(ns_steps), scale_by_aspect())
+    return _scion(lr, momentum, scale, unconstrained, orthogonalize(ns_steps), rms_to_rms())

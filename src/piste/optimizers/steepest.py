@@ -7,8 +7,8 @@ from typing import Any
 from .._define import optimizer
 from .._transform import Chain, Part, chain
 from ..transforms.decay import decay_weights, descend
-from ..transforms.norms import normalize_rows, scale_by_aspect, scale_by_dual_norm, take_sign
-from ..transforms.spectral import orthogonalize
+from ..transforms.norms import normalize_rows, scale_by_dual_norm, take_sign
+from ..transforms.spectral import orthogonalize, rms_to_rms
 
 
 def _steepest(lr: float, weight_decay: float, *lmo: Part) -> Chain:
@@ -66,4 +66,4 @@ def SpectralDescent(lr: float = 0.1, weight_decay: float = 0.0, ns_steps: int = 
 
     The dual norm is ⟨g, d⟩, which is tr S to the accuracy of ``orthogonalize``.
     """
-    return _steepest(lr, weight_decay, orthogonalize(ns_steps), scale_by_aspect())
+    return _steepest(lr, weight_decay, orthogonalize(ns_steps), rms_to_rms())

@@ -72,7 +72,6 @@ from .norms import divide_by_width as divide_by_width
 from .norms import normalize_columns as normalize_columns
 from .norms import normalize_rows as normalize_rows
 from .norms import normalize_tree as normalize_tree
-from .norms import scale_by_aspect as scale_by_aspect
 from .norms import scale_by_dual_norm as scale_by_dual_norm
 from .norms import scale_by_radius as scale_by_radius
 from .norms import step_in_box as step_in_box

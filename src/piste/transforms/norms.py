@@ -6,7 +6,7 @@ measure a layer by what it does to its inputs have the factors of their papers: 
 outputs.
 
     ball                                            -lmo(u)                     here
-    spectral, inputs and outputs by their RMS       √(m/n) UVᵀ, u = USVᵀ        orthogonalize, scale_by_aspect
+    spectral, inputs and outputs by their RMS       √(m/n) UVᵀ, u = USVᵀ        orthogonalize, rms_to_rms
     every entry at most 1                           sign u                      take_sign
     every row of RMS 1 (a table's row is a token)   √n uᵢ / ‖uᵢ‖                normalize_rows
     every column of RMS 1                           √m uⱼ / ‖uⱼ‖                normalize_columns
@@ -86,20 +86,6 @@ def divide_by_width(u: Tensor, width: Tensor) -> Tensor:
     Antonakopoulos, Zhenyu Zhu, Antonio Silveti-Falls, Volkan Cevher, 2025, https://arxiv.org/abs/2502.07529
     """
     return u / width
-
-
-@transform(scope="tensor")
-def scale_by_aspect(u: Tensor) -> Tensor:
-    """u √(m/n) for a matrix m × n: from the spectral norm to the operator norm between RMS norms. Unlike
-    ``spectral_scale`` it shortens the steps of wide matrices, too.
-
-    Reference: "Old Optimizer, New Norm: An Anthology", Jeremy Bernstein, Laker Newhouse, 2024,
-    https://arxiv.org/abs/2409.20325
-    Reference: "Training Deep Learning Models with Norm-Constrained LMOs", Thomas Pethick, Wanyun Xie, Kimon
-    Antonakopoulos, Zhenyu Zhu, Antonio Silveti-Falls, Volkan Cevher, 2025, https://arxiv.org/abs/2502.07529
-    """
-    m, n = u.shape[-2:]
-    return u * (m / n) ** 0.5
 
 
 @transform

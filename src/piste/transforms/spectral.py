@@ -84,10 +84,13 @@ def spectral_scale(u: Tensor) -> Tensor:
 @transform(scope="tensor")
 def rms_to_rms(u: Tensor) -> Tensor:
     """u √(m/n): an orthogonal u of m outputs and n inputs moves the outputs by at most η in root mean square, for
-    inputs of root mean square 1, so that one rate serves all widths.
+    inputs of root mean square 1, so that one rate serves all widths. Unlike ``spectral_scale`` it shortens the steps of
+    wide matrices, too.
 
     Reference: "Old Optimizer, New Norm: An Anthology", Jeremy Bernstein, Laker Newhouse, 2024,
     https://arxiv.org/abs/2409.20325
+    Reference: "Training Deep Learning Models with Norm-Constrained LMOs", Thomas Pethick, Wanyun Xie, Kimon
+    Antonakopoulos, Zhenyu Zhu, Antonio Silveti-Falls, Volkan Cevher, 2025, https://arxiv.org/abs/2502.07529
     """
     return u * SCALES["rms_to_rms"](*u.shape[-2:])
 
