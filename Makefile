@@ -28,10 +28,10 @@ race-quick: $(VENV)/.race
 	$(BIN)/piste race --quick $(ARGS)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 test-full: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup -m "" $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "" $(ARGS)
 
 lint: $(VENV)/.race $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -13,10 +13,7 @@ import torch.distributed as dist
 
 from sharding.launch import on_ranks
 
-pytestmark = [
-    pytest.mark.skipif(not dist.is_available(), reason="torch was built without torch.distributed"),
-    pytest.mark.xdist_group("ranks"),
-]
+pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch was built without torch.distributed")
 FULL = pytest.mark.full
 
 WORLDS = [

@@ -15,7 +15,7 @@ from sweep.given import KINDS, made, model, step
 from tiny import assert_same
 from tiny import weights as weights_of
 
-pytestmark = [pytest.mark.full, pytest.mark.xdist_group("ranks")]
+pytestmark = pytest.mark.full
 every_kind = pytest.mark.parametrize(("name", "weights", "state"), KINDS)
 told: dict[int, dict[str, str]] = {}
 
