@@ -101,11 +101,12 @@ class Evaluate:
         if exact:
             return self._exact_hvp(vectors)
         size = _norm([v for v in vectors if v is not None])
-        if size == 0 or not math.isfinite(size):  # 0, or what a broken step's guard shall see
-            return [None if v is None else torch.full_like(v, size * 0) for v in vectors]
+        where = _norm(self.params)
+        if size == 0 or not math.isfinite(size * where):  # 0, or what a broken step's guard shall see
+            return [None if v is None else torch.full_like(v, size * where * 0) for v in vectors]
         rounding = max(torch.finfo(p.dtype).eps for p in self.params)
         # a power of 2, so that sums that are cut elsewhere (over ranks) round to the same points
-        step = 2.0 ** round(math.log2(rounding ** (1 / 3) * max(1.0, _norm(self.params)) / size))
+        step = 2.0 ** round(math.log2(rounding ** (1 / 3) * max(1.0, where) / size))
         pairs = list(zip(self.params, vectors, strict=True))
         ahead, behind = (
             self([p.detach() if v is None else p.detach() + s * v for p, v in pairs])[1]

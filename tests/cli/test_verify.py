@@ -44,6 +44,10 @@ def test_findings_are_written_where_the_ledger_is(monkeypatch, tmp_path):
         "code",
         "torch",
     }
+    again = piste("verify", "LAMB", "--stale")
+    assert again.exit_code == 0 and "0 claims" in again.output
+    monkeypatch.setattr(ledger, "code_of", lambda claim: "other")
+    assert "2 claims" in piste("verify", "LAMB", "--stale").output
 
 
 def test_show_prints_the_verdicts():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -98,3 +100,12 @@ def test_the_probes_average_to_the_diagonal_and_come_when_asked_for():
     probes = found[::2]
     error = (probes.mean(0) - diagonal) / (probes.std(0) / len(probes) ** 0.5 + 1e-9)
     assert float(error.abs().max()) < 4.5  # standard errors
+
+
+def test_where_the_weights_have_run_away_products_are_not_finite():
+    """For the guard of a broken step to see; nothing is evaluated at such a point."""
+    p = nn.Parameter(torch.tensor([math.inf, 1.0]))
+    evaluate = Evaluate([p], closed([p], lambda ps: ps[0].square().sum()))
+    (found,) = evaluate.hvp([torch.ones(2)])
+    assert found is not None and not found.isfinite().any()
+    assert evaluate.count == 0

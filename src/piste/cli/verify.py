@@ -34,14 +34,20 @@ COLOURS = {
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of findings and nothing else.")
 @click.option("--write", is_flag=True, help="Put the findings into the ledger.")
 @click.option(
+    "--stale",
+    is_flag=True,
+    help="Only claims of which the ledger says nothing, or of code that has changed since.",
+)
+@click.option(
     "--sabotage", is_flag=True, help="Also run every claim on a wrong method: it must not be confirmed."
 )
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Processes.  [default: as many as torch has threads]"
 )
 def verify(
-    names: tuple[str, ...], cost: str, as_json: bool, write: bool, sabotage: bool, workers: int | None
-) -> None:
+    names: tuple[str, ...], cost: str, as_json: bool, write: bool, stale: bool, sabotage: bool,
+    workers: int | None,
+) -> None:  # fmt: skip
     """Find out whether methods do what their papers say. NAMES: of methods, claims or papers, or Python files that
     declare claims of your own; none: all that piste knows.
 
@@ -59,17 +65,20 @@ def verify(
         chosen = _chosen(names, cost)
     if not chosen:
         raise click.UsageError("only claims of --cost full fit these names")
+    if stale:
+        known = ledger.read()
+        chosen = [c for c in chosen if known.get(c.name, {}).get("code") != ledger.code_of(c)]
     console = Console(stderr=True, quiet=as_json)
     workers = workers or torch.get_num_threads()
     shared = {"workers": workers, "files": [name for name in names if name.endswith(".py")]}
     with _bar(console, "verifying", len(chosen)) as advance:
         found = evidence.verify(chosen, advance, **shared)
+    if write:
+        ledger.write(found, known=[c.name for c in evidence.claims()])
     idle = []
     if sabotage:
         with _bar(console, "sabotaging", len(chosen)) as advance:
             idle = evidence.fooled(chosen, advance, **shared)
-    if write:
-        ledger.write(found, known=[c.name for c in evidence.claims()])
     if as_json:
         click.echo(json.dumps([f.as_dict() for f in found], indent=2, ensure_ascii=False))
     else:
