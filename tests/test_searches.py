@@ -98,3 +98,19 @@ def test_every_trial_sees_the_same_dropout_mask():
     torch.manual_seed(3)
     torch.rand(100)
     assert torch.equal(after, torch.rand(1))
+
+
+def test_a_search_whose_digits_run_out_ends():
+    """Without a tolerance the bracket may shrink to a point: at a minimum of 0, reached exactly."""
+    p = torch.nn.Parameter(torch.tensor([0.3, -0.2], dtype=torch.float64))
+    opt = piste.NonlinearCG([p], tolerance_grad=0.0, tolerance_change=0.0)
+    for _ in range(60):
+
+        def closure():
+            opt.zero_grad()
+            loss = (torch.tensor([1.0, 30.0]) * p.tanh()).square().sum()
+            loss.backward()
+            return loss
+
+        opt.step(closure)
+    assert p.isfinite().all() and float(closure()) < 1e-20

@@ -142,7 +142,9 @@ def _one(who: str, key: str, value: Any, default: float) -> Any:
         raise TypeError(f"{who}: {key} must be {kind}, got {value!r}{hint}")
     number = float(value)
     if number != default:  # a default may stand for "not given", such as a beta of -1
-        _check_range(who, key, number, unit=default <= 1)  # an alpha of 5 is no rate of an average
+        # an alpha may be anything: near 1 it is the rate of an average
+        unit = 0.5 <= default <= 1 if key == "alpha" else default <= 1
+        _check_range(who, key, number, unit)
     if isinstance(default, float):
         return number
     if not number.is_integer() or number < 0:

@@ -200,7 +200,7 @@ def _zoom(
     stalled = False
     for _ in range(trials):
         left, right = sorted((low.t, high.t))
-        if right - left < narrow or low is high:
+        if right - left <= narrow or low is high:
             break
         t, edge = _cubic(low, high, left, right), 0.1 * (right - left)
         near = min(t - left, right - t) < edge

@@ -115,20 +115,22 @@ def kl_soap_does_not_see_turned_axes(method: Any, seed: int) -> float:
     KL,
     kind="theorem",
     predicts=equal(0.0),
-    tolerance=0.1,
+    tolerance=0.05,
     wrong=instead("SOAP", betas=(0.0, 0.99), precondition_frequency=1),
     seeds=2,
+    cost="full",
 )
 def kl_soap_is_adam_in_the_basis_of_the_nearest_factors(method: Any, seed: int) -> float:
     """KL-SOAP is Adam in the eigenbasis of the factors with the least divergence, and not in that of E GGᵀ and E GᵀG.
 
-    The relative difference of the steps of the last of 40 rounds of 32 gradients of 4 × 5 from Q_L [G'/√(E G'²)] Q_Rᵀ
-    with G' = Q_LᵀGQ_R in that basis; β = (0, 0.99), bases renewed in every step.
+    The relative difference of the steps of the last of 250 rounds of 12 gradients of 4 × 5 from Q_L [G'/√(E G'²)] Q_Rᵀ
+    with G' = Q_LᵀGQ_R in that basis; β = (0, 0.99), bases renewed in every step. These are 30 averaging times: after 13
+    the basis has not settled for some draws (seed 202: 0.13), and what is left then is of the size of 1 - β.
     """
-    some = mixed(seed, 4, 5, 32)
+    some = mixed(seed, 4, 5, 12)
     hyper: dict[str, Any] = dict(lr=1.0, betas=(0.0, 0.99), precondition_frequency=1, weight_decay=0.0)
-    points = walk(method, torch.zeros(4, 5, dtype=torch.float64), lambda t, w: some[t % 32], 1280, **hyper)
-    steps = torch.stack([a - b for a, b in itertools.pairwise(points[-33:])])
+    points = walk(method, torch.zeros(4, 5, dtype=torch.float64), lambda t, w: some[t % 12], 3000, **hyper)
+    steps = torch.stack([a - b for a, b in itertools.pairwise(points[-13:])])
     left, right = (eigenbasis(h) for h in nearest(some))
     turned = left.mT @ some @ right
     ideal = left @ (turned / turned.square().mean(0).sqrt()) @ right.mT
@@ -236,7 +238,7 @@ def old_gradients_stay_in_the_steps(method: Any, seed: int) -> float:
     cannot do both. In SOAP's basis they keep it although the basis turns many times.
 
     The cosine between the way of the last 140 steps, by when an average with β = 0.95 has forgotten, and the mean of
-    the first 60 gradients.
+    the first 60 gradients. The paper has no such number, 0.8 is ours; it takes a large α: with 2 the cosine is 0.54.
     """
     old, drawn = matrix(seed + 80, 8, 8), noise(seed, 8, 8)
     hyper: dict[str, Any] = dict(lr=0.01, weight_decay=0.0, precondition_frequency=5)

@@ -153,22 +153,25 @@ def at_full_rank_projected_gradients_lose_nothing(method: Any, seed: int) -> flo
     kind="theorem",
     predicts=at_most(1.0),
     tolerance=1e-6,
-    wrong=scaled("GaLoreAdamW", 40.0),
+    wrong=scaled("GaLoreAdamW", 0.8),
     seeds=3,
 )
 def the_projected_gradient_contracts_in_a_fixed_space(method: Any, seed: int) -> float:
     """For gradients A - BWC with B and C positive and constant, a fixed projection P and a rule that leaves the
-    gradient as it is, ‖PᵀG‖ falls by the factor 1 - ηκ in every step, κ = λ_min(PᵀBP) λ_min(C): GaLore converges in
-    its space without renewing it.
+    gradient as it is, ‖PᵀG‖ falls at least by the factor 1 - ηκ in every step of a small enough rate η, κ =
+    λ_min(PᵀBP) λ_min(C): GaLore converges in its space without renewing it.
 
-    The largest ratio of ‖PᵀG‖ to what it was before, over that factor; 50 steps of rank 3 on 6 × 9, η = 0.1, ε = 1e9.
+    The largest ratio of ‖PᵀG‖ to what it was before, over that factor; 300 steps of rank 3 on 6 × 9, ε = 1e9, η =
+    1 / λ_max(B) λ_max(C). By then the slowest direction is what is left and the bound is nearly met: at 0.8 of the
+    rate it is broken.
     """
     roots = matrix(seed, 6, 6), matrix(seed + 1, 9, 9)
     b, c = (r @ r.mT / (2 * len(r)) + 0.2 * torch.eye(len(r), dtype=r.dtype) for r in roots)
+    rate = 1 / float(torch.linalg.eigvalsh(b)[-1] * torch.linalg.eigvalsh(c)[-1])
     target, w = matrix(seed + 2, 6, 9), torch.nn.Parameter(torch.zeros(6, 9, dtype=torch.float64))
     opt = _given(method)(
         [w],
-        lr=0.1e9,
+        lr=1e9 * rate,
         betas=(0.0, 0.999),
         eps=1e9,
         rank=3,
@@ -178,11 +181,11 @@ def the_projected_gradient_contracts_in_a_fixed_space(method: Any, seed: int) ->
     )
     sizes: list[float] = []
     space = torch.zeros(6, 3, dtype=torch.float64)
-    for _ in range(50):
+    for _ in range(300):
         g = target - b @ w.detach() @ c
         w.grad = -g
         opt.step()
         space = opt.state[w]["P"]
         sizes.append(float((space.mT @ g).norm()))
     kappa = float(torch.linalg.eigvalsh(space.mT @ b @ space)[0] * torch.linalg.eigvalsh(c)[0])
-    return max(now / before for before, now in itertools.pairwise(sizes)) / (1 - 0.1 * kappa)
+    return max(now / before for before, now in itertools.pairwise(sizes)) / (1 - rate * kappa)
