@@ -110,7 +110,7 @@ def test_a_search_whose_digits_run_out_ends():
             opt.zero_grad()
             loss = (torch.tensor([1.0, 30.0]) * p.tanh()).square().sum()
             loss.backward()
-            return loss
+            return loss.detach()
 
         opt.step(closure)
     assert p.isfinite().all() and float(closure()) < 1e-20
