@@ -11,7 +11,7 @@ import piste
 from optimizers.closures import descend, network, valley
 from optimizers.trajectories import distance, start
 from piste import chain
-from piste.searches import full_step, strong_wolfe
+from piste.searches import _Point, _zoom, full_step, strong_wolfe
 from piste.transforms import scale_by_adam
 
 
@@ -100,17 +100,11 @@ def test_every_trial_sees_the_same_dropout_mask():
     assert torch.equal(after, torch.rand(1))
 
 
-def test_a_search_whose_digits_run_out_ends():
-    """Without a tolerance the bracket may shrink to a point: at a minimum of 0, reached exactly."""
-    p = torch.nn.Parameter(torch.tensor([0.3, -0.2], dtype=torch.float64))
-    opt = piste.NonlinearCG([p], tolerance_grad=0.0, tolerance_change=0.0)
-    for _ in range(60):
+def test_a_bracket_that_has_shrunk_to_a_point_is_the_step():
+    """Without a tolerance the digits of t run out first."""
 
-        def closure():
-            opt.zero_grad()
-            loss = (torch.tensor([1.0, 30.0]) * p.tanh()).square().sum()
-            loss.backward()
-            return loss.detach()
+    def never(*_):
+        raise AssertionError("no trial is left between a point and itself")
 
-        opt.step(closure)
-    assert p.isfinite().all() and float(closure()) < 1e-20
+    low, high = _Point(1.0, 0.5, -1.0), _Point(1.0, 0.6, 1.0)
+    assert _zoom(never, low, high, never, never, 5, narrow=0.0) is low
