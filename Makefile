@@ -2,7 +2,7 @@
 #
 #   make race                    train, compare and report      (ARGS="--quick", ARGS="--full --workers 2", …)
 #   make test | lint | docs      what .ci/run runs              (ARGS="-k schedules" narrows the tests)
-#   make test-full               every optimizer on every mesh, too; writes docs/sweep.md (half an hour)
+#   make test-full               every optimizer on every mesh, too; writes docs/sweep.md (some two hours)
 #   make verify | verify-full    what papers claim, tried: the quick claims; all, each also on a wrong method
 #   make bench                   step times beside torch and its peers
 #   make clean                   remove the environment and what was built
