@@ -91,13 +91,13 @@ def sizes() -> dict[str, float]:
     return {
         "state in 8 bits": small,
         "in all": 2 + piste.AdamW(params, storage=storage).state_bytes() / count,
-        "4-bit factors": _factors("4bit") / _factors("fp32"),
+        "4-bit factors": _factors() / _factors(basis="fp32", factor="fp32"),
     }
 
 
-def _factors(storage: str) -> int:
+def _factors(**storage: str) -> int:
     """Bytes of all that 4-bit Shampoo keeps beside AdamW's moments, on the hidden matrices of one block."""
-    opt = piste.Shampoo4bit(Tensors("block").params, storage={"basis": storage, "factor": storage})
+    opt = piste.Shampoo4bit(Tensors("block").params, storage=storage or None)
     kept = (v for state in opt.state.values() for k, v in state.items() if "exp_avg" not in k)
     return sum(v.numel() * v.element_size() for v in kept if isinstance(v, torch.Tensor))
 
