@@ -17,7 +17,7 @@ DETERMINED = {"SOAP": {"max_precond_dim": 7}}
 # a handful of Hessian products shows what sixty do, in a tenth of the time
 SHORT = {"RootNewton": {"products": 6}, "UniversalNewton": {"products": 6}, "PolynomialGD": {"products": 6}}
 # Products by differences of gradients are good to ∛(rounding)², 4e-11 in float64, and these divide by small ones.
-AMPLIFIED = {"OASIS", "PSGDKronNewton", "RootNewton"}
+AMPLIFIED = {"OASIS", "RootNewton"}
 
 
 class Uneven(nn.Module):
