@@ -73,3 +73,35 @@ def test_fast_products_are_in_bf16_only_where_the_processor_has_it(monkeypatch):
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
         assert product_dtype("cpu") == dtype
     product_dtype.cache_clear()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shared", [(), (0,), (1,), (2,)])
+def test_a_fused_product_is_the_same_to_the_bit_in_a_batch(dtype, shared):
+    g = torch.Generator().manual_seed(0)
+    given = [torch.randn(3, 68, 68, generator=g).to(dtype) for _ in range(3)]
+    dims = [None if i in shared else 0 for i in range(3)]
+    given = [x[0] if d is None else x for x, d in zip(given, dims, strict=True)]
+    together = torch.func.vmap(lambda a, b, c: products.fma(a, b, c, 3.4445, 2.0315), in_dims=tuple(dims))(
+        *given
+    )
+    for i, made in enumerate(together):
+        alone = [x if d is None else x[i] for x, d in zip(given, dims, strict=True)]
+        assert torch.equal(made, products.fma(*alone, 3.4445, 2.0315))
+
+
+def test_vmap_of_vmap_and_the_gradient_of_a_fused_product():
+    g = torch.Generator().manual_seed(0)
+    given = [torch.randn(2, 3, 4, 4, generator=g, dtype=torch.float64) for _ in range(3)]
+
+    def size(a, b, c):
+        return products.fma(a, b, c, 0.5, -2.0).square().sum()
+
+    twice = torch.func.vmap(torch.func.vmap(products.fma))(*given)
+    torch.testing.assert_close(twice, given[0] + given[1] @ given[2], rtol=0, atol=1e-12)
+    found = torch.func.vmap(torch.func.grad(size, argnums=(0, 1, 2)))(*(x[0] for x in given))
+    for i in range(3):
+        alone = [x[0, i].clone().requires_grad_() for x in given]
+        size(*alone).backward()
+        for x, made in zip(alone, found, strict=True):
+            torch.testing.assert_close(made[i], x.grad, rtol=0, atol=1e-12)

@@ -7,15 +7,19 @@ https://arxiv.org/abs/2405.18144
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from .codec import Parts, Shape, blocks, scales, settled
+from .codec import NARROWEST, Parts, Shape, blocks, scales, settled, worthwhile
 from .dynamic import signed_cell, signed_largest, signed_value
 from .linear import above_zero, nearest_above_zero
+
+_SQUARES = 64  # entries that share a scale in the codes of square matrices
 
 
 def pack(code: Tensor) -> Tensor:
@@ -41,7 +45,11 @@ class Nibbles:
     name: str = "int4"
 
     def parts(self, shape: Shape, kind: str, lead: int = 1) -> Parts | None:
-        return packed_parts(shape, kind, lead, 128)
+        found = scales(shape, kind, lead, 128, multiple=2)
+        if found is None:
+            return None
+        scale, block = found
+        return {"": ((*scale[:-1], scale[-1] * block // 2), torch.uint8), "scale": (scale, torch.float32)}
 
     def decode(self, parts: Mapping[str, Tensor]) -> Tensor:
         scale = parts["scale"]
@@ -58,30 +66,23 @@ class Nibbles:
         return {"": pack(code).view(parts[""].shape), "scale": scale.squeeze(-1)}
 
 
-def packed_parts(shape: Shape, kind: str, lead: int, limit: int) -> Parts | None:
-    found = scales(shape, kind, lead, limit, multiple=2)
-    if found is None:
-        return None
-    scale, block = found
-    return {"": ((*scale[:-1], scale[-1] * block // 2), torch.uint8), "scale": (scale, torch.float32)}
-
-
 @dataclass(frozen=True)
 class Eigenvectors:
     """Orthogonal matrices [..., m, m] in four bits, made orthogonal again when read.
 
-    Blocks of at most 64 along a row; y = x / (largest magnitude) is stored as the nearest of 0 and
-    sign(q) (q/15)^2, q = 1, 3, .. 15 and -3, -5, .. -15. ``steps`` times Björck's V <- V (3 I - V^T V) / 2 takes
-    E = I - V^T V to (3 E^2 + E^3) / 4.
+    Blocks of 64 of the m^2 entries, row by row, the last one filled up with zeros; y = x / (largest magnitude) is
+    stored as the nearest of 0 and sign(q) (q/15)^2, q = 1, 3, .. 15 and -3, -5, .. -15. ``steps`` times Björck's
+    V <- V (3 I - V^T V) / 2 takes E = I - V^T V to (3 E^2 + E^3) / 4.
     """
 
     name: str = "eigen4"
     steps: int = 2
 
     def parts(self, shape: Shape, kind: str, lead: int = 1) -> Parts | None:
-        if len(shape) < 2 or shape[-1] != shape[-2]:
+        if not worthwhile(shape, kind) or shape[-1] != shape[-2] or shape[-1] < NARROWEST:
             return None
-        return packed_parts(shape, kind, len(shape) - 1, 64)
+        scale = (*shape[:-2], math.ceil(shape[-1] ** 2 / _SQUARES))
+        return {"": ((*scale[:-1], scale[-1] * _SQUARES // 2), torch.uint8), "scale": (scale, torch.float32)}
 
     def decode(self, parts: Mapping[str, Tensor]) -> Tensor:
         v = self.rough(parts)
@@ -112,8 +113,7 @@ class RealDiagonal:
 
     def decode(self, parts: Mapping[str, Tensor]) -> Tensor:
         diagonal = parts["diagonal"]
-        rough = from_squares(parts).view(*diagonal.shape, diagonal.shape[-1])
-        return torch.diagonal_scatter(rough, diagonal, dim1=-2, dim2=-1)
+        return torch.diagonal_scatter(from_squares(parts), diagonal, dim1=-2, dim2=-1)
 
     def encode(self, value: Tensor, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
         kept = parts["diagonal"]
@@ -128,11 +128,15 @@ def from_squares(parts: Mapping[str, Tensor]) -> Tensor:
     scale = parts["scale"]
     q = 2 * unpack(blocks(parts[""], scale)).to(torch.float32) - 15
     y = torch.where(q == -1, 0.0, q * q.abs() * (1 / 225))
-    return (y * scale.unsqueeze(-1)).flatten(-2)
+    x = (y * scale.unsqueeze(-1)).flatten(-2)
+    m = math.isqrt(x.shape[-1])  # what is filled up is less than a block, and the next square is further away
+    return x[..., : m * m].unflatten(-1, (m, m))
 
 
 def to_squares(value: Tensor, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    x = blocks(value, parts["scale"])
+    kept = parts["scale"]
+    x = value.reshape(*kept.shape[:-1], -1)
+    x = blocks(pad(x, (0, kept.shape[-1] * _SQUARES - x.shape[-1])), kept)
     scale, inverse = settled(x.abs().amax(-1, keepdim=True))
     y = x * inverse
     a = 225 * y.abs()

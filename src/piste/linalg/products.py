@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -71,14 +72,41 @@ def _ends(m: int, k: int, device_type: str, dtype: torch.dtype) -> tuple[int, ..
 def fma(base: Tensor, left: Tensor, right: Tensor, beta: float = 1.0, alpha: float = 1.0) -> Tensor:
     """`beta base + alpha left right`, the sum folded into the product's own pass."""
     if _batched(base, left, right):
-        # vmap takes the fused product apart and rounds in between; carried Gram matrices then blow up null
-        # directions (a singular value of 189 was seen where the loop gives 1.2), so the sum is made wider
-        wide = torch.promote_types(base.dtype, torch.float32)
-        return torch.add(beta * base.to(wide), left.to(wide) @ right.to(wide), alpha=alpha).to(base.dtype)
+        return _Fused.apply(base, left, right, beta, alpha)
     if base.ndim == 2:
         return torch.addmm(base, left, right, beta=beta, alpha=alpha)
     stacks = (t.reshape(-1, *t.shape[-2:]) for t in (base, left, right))
     return torch.baddbmm(*stacks, beta=beta, alpha=alpha).reshape(base.shape)
+
+
+class _Fused(torch.autograd.Function):
+    """`fma` for vmap, whose own rule takes the fused product apart and rounds in between. In bf16 carried Gram matrices
+    then blow up null directions (a singular value of 189 was seen where the loop gives 1.2), and a matrix among
+    others comes out unlike the same one alone."""
+
+    @staticmethod
+    def forward(base: Tensor, left: Tensor, right: Tensor, beta: float, alpha: float) -> Tensor:
+        return fma(base, left, right, beta, alpha)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, left, right, ctx.beta, ctx.alpha = inputs
+        ctx.save_for_backward(left, right)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        (grad,), (left, right) = grads, ctx.saved_tensors
+        return ctx.beta * grad, ctx.alpha * grad @ right.mT, ctx.alpha * left.mT @ grad, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
+        *tensors, beta, alpha = inputs
+        first = (
+            t.expand(info.batch_size, *t.shape) if d is None else t.movedim(d, 0)
+            for t, d in zip(tensors, in_dims[:3], strict=True)
+        )
+        base, left, right = first
+        return fma(base, left, right, beta, alpha), 0
 
 
 def _batched(*tensors: Tensor | None) -> bool:

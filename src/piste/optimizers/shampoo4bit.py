@@ -33,9 +33,9 @@ def Shampoo4bit(
     Where Shampoo's matrices do not fit: 4.5 bits an entry, scales included, for what takes 32. The eigenvectors are
     rounded (in blocks of 64, linear-square), not the statistics, and made orthogonal again when they are read: a small
     error in the small eigenvalues of a statistic is a large one in its inverse root. The authors take T₁ = 100 and
-    T₂ = 500, AdamW's own lr and weight_decay, β = 0.95 and ε = 1e-6. Matrices of fewer than 4096 entries, and those
-    whose size is odd, stay in 32 bits; ``storage={"basis": "fp32", "factor": "fp32"}`` keeps all of them so. For SGD in
-    place of AdamW put ``trace(0.9)`` behind ``graft(chain(), scale_by_eigen_shampoo(...))``.
+    T₂ = 500, AdamW's own lr and weight_decay, β = 0.95 and ε = 1e-6. Matrices of fewer than 4096 entries stay in
+    32 bits; ``storage={"basis": "fp32", "factor": "fp32"}`` keeps all of them so. For SGD in place of AdamW put
+    ``trace(0.9)`` behind ``graft(chain(), scale_by_eigen_shampoo(...))``.
 
     Equal to the authors' code (Sike-Wang/low-bit-Shampoo at fc46867, in 32 bits) to 2e-15 over 40 steps in float64.
     Differs: an eigenvector matrix is made orthogonal by two of Björck's steps whenever it is read (there one before a

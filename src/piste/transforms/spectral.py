@@ -78,7 +78,8 @@ def spectral_scale(u: Tensor) -> Tensor:
     Reference: "Muon: An optimizer for hidden layers in neural networks", Keller Jordan et al., 2024,
     https://kellerjordan.github.io/posts/muon/
     """
-    return u * SCALES["spectral_scale"](*u.shape[-2:])
+    factor = SCALES["spectral_scale"](*u.shape[-2:])
+    return u if factor == 1 else u * factor
 
 
 @transform(scope="tensor")
