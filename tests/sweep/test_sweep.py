@@ -25,7 +25,7 @@ told: dict[int, dict[str, str]] = {}
 @every_kind
 def test_on_ranks(name, weights, state, asked, world):
     if world not in told:
-        told[world] = on_ranks(world, ranks.__name__, timeout=1500)
+        told[world] = on_ranks(world, ranks.__name__, timeout=300 + 10 * len(KINDS))
     trace = told[world][f"{name}-{weights}-{state}-{asked}"]
     if trace:
         pytest.fail(trace, pytrace=False)

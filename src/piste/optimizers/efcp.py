@@ -31,7 +31,8 @@ def SparseMFAC(
 
     The authors choose the largest entries of the whole model, taken as one vector; here, as layers are there when they
     spread it over devices, of each tensor, which has a window of its own: so that a sharded tensor needs no other.
-    Decay is decoupled (theirs multiplies the weights by 1 - λ whatever lr).
+    Decay is decoupled (theirs multiplies the weights by 1 - λ whatever lr). Equal to their code
+    (IST-DASLab/EFCP at a33a3a5, its float32 replaced by float64) on one matrix to 4e-16 over 40 steps.
 
     Reference: "Error Feedback Can Accurately Compress Preconditioners", Ionut-Vlad Modoranu, Aleksei Kalinov,
     Eldar Kurtic, Elias Frantar, Dan Alistarh, 2024, https://arxiv.org/abs/2306.06098
@@ -55,7 +56,8 @@ def SparseGGT(
         p ← p - η [(CᵀC)^½ + εI]⁻¹ c,  C the last r = ``ngrads`` of the c
 
     Memory, and the choice by tensor, as SparseMFAC's. Without momentum and without decay of older gradients, as in the
-    authors' code.
+    authors' code (IST-DASLab/EFCP at a33a3a5, in float64), to which it is equal on one matrix to 8e-9 over 40 steps:
+    theirs adds 1e-6 to the squares of the singular values.
 
     Reference: "Error Feedback Can Accurately Compress Preconditioners", Ionut-Vlad Modoranu, Aleksei Kalinov,
     Eldar Kurtic, Elias Frantar, Dan Alistarh, 2024, https://arxiv.org/abs/2306.06098
@@ -79,7 +81,9 @@ def LowRankMFAC(
         v ← μv + (λI + CᵀC / m)⁻¹ c,  C the last m of the c;   p ← p - ηv
 
     A row of the window takes ``rank`` (m + n) numbers for an m × n matrix, and a vector is kept whole. Every tensor has
-    a window of its own. Q starts from a fixed combination of a's rows where the authors draw it at random.
+    a window of its own. Q starts from a fixed combination of a's rows where the authors draw it at random; from the
+    same Q equal to their code (IST-DASLab/EFCP at a33a3a5, in float64) to 8e-8 over 40 steps, which is its 1e-8 beside
+    the lengths of columns. Their momentum has the factor 1 - μ before the new term, here it is 1 as in SparseMFAC.
 
     Reference: "Error Feedback Can Accurately Compress Preconditioners", Ionut-Vlad Modoranu, Aleksei Kalinov,
     Eldar Kurtic, Elias Frantar, Dan Alistarh, 2024, https://arxiv.org/abs/2306.06098

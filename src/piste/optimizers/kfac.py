@@ -98,7 +98,10 @@ def EKFAC(
 
     This is the authors' EKFAC-ra: s averages the squares of mini-batch gradients, whose noise is that of one example
     divided by the batch; their other form takes each example's own. When the bases turn s is carried along as a
-    diagonal matrix would be. Differs from the paper as :class:`KFAC` does: weight and bias are two blocks.
+    diagonal matrix would be. Differs from the paper as :class:`KFAC` does: weight and bias are two blocks. Differs from
+    a published code of an author (Thrandis/EKFAC-pytorch at 2de112a), so that the two cannot be compared step by step:
+    there A and G are of the last batch alone, s starts from Λ_G Λ_Aᵀ again at every refresh (here from 0, debiased) and
+    averages d² times the size of the batch.
 
     Reference: "Fast Approximate Natural Gradient Descent in a Kronecker-factored Eigenbasis", Thomas George, César
     Laurent, Xavier Bouthillier, Nicolas Ballas, Pascal Vincent, 2018, https://arxiv.org/abs/1806.03884
