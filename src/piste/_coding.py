@@ -23,28 +23,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Coding:
-    """A codec, the whole slot's shape, and what is kept of it: {suffix: (shape, dtype)} (``owned``: at one rank)."""
+    """A codec, the whole slot's shape, and what is kept of it: {suffix: (shape, dtype)}.
+
+    ``owned``: kept at one rank. ``whole``: not cut as the parameter is, so that every rank has a copy otherwise.
+    """
 
     codec: Codec
     shape: tuple[int, ...]
     parts: Parts
     owned: bool = field(default=False, compare=False)
     leading: int = 0  # axes in front of the parameter's own: of a window
+    whole: bool = False
+
+    def cut(self, leaf: Leaf) -> bool:
+        """Whether only some rows of it are here."""
+        return not (self.owned or self.whole or leaf.place is None or not leaf.place.cut)
 
     def decode(self, kept: Mapping[str, Tensor], leaf: Leaf) -> Tensor:
         """The slot in the arithmetic's dtype, or the rows of it that live here."""
-        cut = not self.owned and leaf.place is not None and leaf.place.cut
-        return (
-            self.codec.decode(kept)
-            .view((*self.shape[: self.leading], *leaf.param.shape) if cut else self.shape)
-            .to(leaf.dtype)
-        )
+        shape = (*self.shape[: self.leading], *leaf.param.shape) if self.cut(leaf) else self.shape
+        return self.codec.decode(kept).view(shape).to(leaf.dtype)
 
     def here(self, leaf: Leaf) -> Parts:
         """What is kept of the part that lives here: whole rows, so that no block is cut."""
         if self.owned and not (leaf.owner is not None and leaf.owner.here):
             return {suffix: ((0,), dtype) for suffix, (_, dtype) in self.parts.items()}
-        if self.owned or leaf.place is None or not leaf.place.cut:
+        if not self.cut(leaf):
             return self.parts
         rows, k = leaf.param.shape[0], self.leading
         return {s: ((*shape[:k], rows, *shape[k + 1 :]), dtype) for s, (shape, dtype) in self.parts.items()}
@@ -57,6 +61,8 @@ class Coding:
         }
         made = self.codec.encode(value.to(torch.float32), empty) if value.numel() or not self.owned else empty
         where = None if self.owned else leaf.place
+        if self.whole:
+            return {suffix: sharding.copies(part, where) for suffix, part in made.items()}
         return {
             suffix: sharding.wrap(part, where, self.leading, self.parts[suffix][0])
             for suffix, part in made.items()
@@ -84,15 +90,15 @@ def keys(name: str, coding: Coding | None) -> dict[str, str]:
 def coding(
     storage: Any, name: str, slot: Slot, shape: tuple[int, ...], leaf: Leaf, here: bool = True
 ) -> Coding | None:
-    """How this slot of this parameter is coded; None: it is kept plain. Only tensors that are whole (here, or at an
+    """How this slot of this parameter is coded; None: it is kept plain. Only tensors that are whole (here or at an
     owner) or cut by rows are coded ``here``, and only those laid out in the order of their axes; a saved one may come
     from elsewhere."""
     codec = resolve(storage, name, slot)
     if codec is None or slot.shared or slot.kind == "probe" or leaf.param.is_complex() or not leaf.plain:
         return None
-    owned = here and name in leaf.owned
-    if here and not owned and leaf.place is not None and ("m n" not in slot.axes or not leaf.place.by_rows):
+    owned, whole = here and name in leaf.owned, "m n" not in slot.axes
+    if here and not owned and not whole and leaf.place is not None and not leaf.place.by_rows:
         return None
-    leading = len(shape) - len(leaf.shape) if "m n" in slot.axes else 0
+    leading = 0 if whole else len(shape) - len(leaf.shape)
     parts = codec.parts(shape, slot.kind, 1 + leading)
-    return None if parts is None else Coding(codec, shape, parts, owned, leading)
+    return None if parts is None else Coding(codec, shape, parts, owned, leading, whole)

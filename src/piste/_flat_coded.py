@@ -73,6 +73,8 @@ def _results(
 ) -> list[list[Tensor]] | None:
     """What the kernel returns, some rows at a time."""
     moving = _moving(stage, lane, leaf, u, given)
+    if "loss" in stage.inputs:
+        sums = {**sums, ("loss",): given.input("loss", leaf, lane)}  # of no shape, as they are
     layout = leaf.layouts.get(stage.key)
     if layout is None or not layout.holds(leaf, moving):
         standing = _standing(stage, leaf)
@@ -222,7 +224,8 @@ class _Pure:
     ) -> tuple[dict[int, Tensor], list[Tensor]]:
         given = dict(zip(self.names, args, strict=True))
         kept = {n: self._read(n, given) for n in self.slots}
-        sums = {name: t for (name, _), t in given.items() if name[0] == "sum"}
+        sums: dict[Any, Any] = {name: t for (name, _), t in given.items() if name[0] == "sum"}
+        sums |= {"loss": t for (name, _), t in given.items() if name == ("loss",)}
         frames, results = [], []
         for i in range(self.pieces):
             env: dict[Any, Any] = {

@@ -23,6 +23,13 @@ def hoist(graph: fx.GraphModule, tensors: int) -> tuple[fx.GraphModule, fx.Graph
             scalar.add(node)
     nodes = _merged(graph, scalar)
     crossing = [n for n in nodes if n in scalar and any(u not in scalar for u in n.users)]
+    for n in crossing:
+        if not isinstance(n.meta["val"], Tensor):
+            users = ", ".join(sorted({str(u.target) for u in n.users}))
+            raise TypeError(
+                f"a number that may move is taken for a constant by {users}: where torch takes either numbers or "
+                "tensors, as for the two ends of clamp, give all as one of them (x.clamp(min=a).clamp(max=b))"
+            )
 
     matter = [i for i, place in enumerate(places[tensors:]) if place.users]
     prologue, copied = fx.Graph(), {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from torch import Tensor
 
 import piste
 from optimizers.trajectories import distance, follow, problem, start
@@ -48,3 +50,44 @@ def test_compiled_is_eager(factory, hyper):
     for p, q in zip(a, b, strict=True):
         ours, theirs = compiled.state[p], eager.state[q]
         assert all(distance([ours[k]], [theirs[k]]) < 1e-12 for k in ours if k != "step")
+
+
+def bowl(make, compiled, storage):
+    """Weights after five steps of a method that sees the loss."""
+    weights = [torch.nn.Parameter(torch.linspace(-1, 2, 64 * 96).view(64, 96))]
+    opt = make(weights, compile=compiled, storage=storage)
+    for _ in range(5):
+
+        def closure():
+            weights[0].grad = weights[0].detach() * torch.linspace(0.5, 1.5, 96)
+            return (weights[0].grad * weights[0].detach()).sum() / 2
+
+        opt.step(closure)
+    return [w.detach() for w in weights]
+
+
+@pytest.mark.skipif(not available("cpu"), reason="no compiler")
+@pytest.mark.parametrize("storage", [None, "8bit"])
+@pytest.mark.parametrize("make", [piste.AEGD, piste.PSPSAdaGrad])
+def test_a_rule_that_sees_the_loss_is_compiled_too(make, storage):
+    """Also over coded slots, and where a number bounds what follows from the loss."""
+    eager = bowl(make, False, storage)
+    assert distance(bowl(make, True, storage), eager) < (1e-5 if storage is None else 1e-2)
+
+
+@piste.transform()
+def between(u: Tensor, *, low: float = -1.0) -> Tensor:
+    """One end a moving number, the other a constant: torch takes the tensor that the number is here for a constant."""
+    return u.clamp(low, 2.0)
+
+
+@pytest.mark.skipif(not available("cpu"), reason="no compiler")
+def test_a_moving_number_that_is_taken_for_a_constant_is_told_with_the_remedy():
+    @piste.optimizer
+    def ClampedSGD(lr=0.1, low=-1.0):
+        return piste.chain(between(low), descend(lr))
+
+    weight = torch.nn.Parameter(torch.ones(64, 64))
+    weight.grad = torch.ones(64, 64)
+    with pytest.raises(TypeError, match="clamp.*min=a"):
+        ClampedSGD([weight], compile=True).step()

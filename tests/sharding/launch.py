@@ -24,7 +24,7 @@ def on_ranks(world: int, module: str, timeout: float = 1200) -> dict[str, str]:
             found = _launch(world, module, len(told), folder, timeout)
         done = {n: "" for n in names if all(n in f for f in found)}
         told.update({n: next((f[n] for f in found if f[n]), "") for n in done})
-        broken = {n: trace for f in found for n, trace in f.items() if trace}
+        broken = {n: trace for f in reversed(found) for n, trace in f.items() if trace}
         told.update(broken)
         if not done and not broken:
             told[names[len(told)]] = f"no rank told of an end: {found}"

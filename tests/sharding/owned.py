@@ -236,7 +236,15 @@ def saved_on_all_and_loaded_on_fewer(
         shutil.rmtree(folder[0])
 
 
+def codes_saved_on_all_and_loaded_on_fewer(name, rank, world):
+    """Whole matrices in fewer bits: among several ranks they are at their owners, of one rank they are copies."""
+    saved_on_all_and_loaded_on_fewer(
+        name, rank, world, fresh=big, build=lambda name, net: make(name, net, storage="8bit")
+    )
+
+
 CASES = {
+    **of(("GaLoreAdamW", "Shampoo4bit"), codes_saved_on_all_and_loaded_on_fewer),
     **of(("Muon", "SOAP", "Shampoo"), a_step_sends_at_most_twice_its_own_shards),
     **of(("SOAP", "Shampoo"), each_rank_keeps_its_share),
     **of(("AdamW", "Muon", "SOAP", "Shampoo"), saved_on_all_and_loaded_on_fewer),

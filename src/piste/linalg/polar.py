@@ -140,7 +140,9 @@ def newton_schulz_rescaled(
     """
     x = u.to(dtype or _dtype(u))
     gram = _gram(x)
-    s = gram.abs().sum(-1).clamp(min=max(eps**2, torch.finfo(x.dtype).tiny)).rsqrt()
+    # roots and quotients are rounded alike everywhere, which rsqrt in bf16 is not; but not twice to 8 bits
+    bound = gram.abs().sum(-1).to(torch.promote_types(x.dtype, torch.float32))
+    s = (1 / bound.clamp(min=max(eps**2, torch.finfo(x.dtype).tiny)).sqrt()).to(x.dtype)
     by_columns = x.shape[-2] > x.shape[-1]
     x = x * (s.unsqueeze(-2) if by_columns else s.unsqueeze(-1))
     gram = gram * s.unsqueeze(-1) * s.unsqueeze(-2)

@@ -71,6 +71,9 @@ def _ends(m: int, k: int, device_type: str, dtype: torch.dtype) -> tuple[int, ..
 
 def fma(base: Tensor, left: Tensor, right: Tensor, beta: float = 1.0, alpha: float = 1.0) -> Tensor:
     """`beta base + alpha left right`, the sum folded into the product's own pass."""
+    if left.shape[-1] == 1:
+        # outer products are rounded one way alone and another in a batch, which what is singular but for them shows
+        return torch.add(beta * base, left * right, alpha=alpha)
     if _batched(base, left, right):
         return _Fused.apply(base, left, right, beta, alpha)
     if base.ndim == 2:

@@ -66,7 +66,7 @@ def split_step(
     other = rule(g - g1)
     other = other - inside(other, inverse)
     most = torch.where(known[-1], rates[approx_l] * inverse[-1], 1.0)
-    scale = most.clamp(min=1.0, max=learning_rate_clip)
+    scale = most.clamp(min=1.0).clamp(max=learning_rate_clip)
     return -lr * scale * other - where(lr == 0, 0.0, alpha) * newton, v, S
 
 

@@ -29,7 +29,7 @@ def scale_by_polyak(
     Sharan Vaswani, Issam Laradji, Simon Lacoste-Julien, 2021, https://arxiv.org/abs/2002.10542
     """
     step = _quotient(loss.to(slope.dtype) - f_star, slope)
-    return u * step.clamp(0.0, max_step)
+    return u * step.clamp(min=0.0).clamp(max=max_step)
 
 
 @transform(sums=slope, slack=scalar)
