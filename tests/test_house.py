@@ -60,8 +60,9 @@ def test_transforms_import_only_torch_and_linalg(path: Path) -> None:
     assert not [i for i in imports(path) if not i.startswith(ours)]
 
 
-def test_nothing_is_subclassed_but_optimizer_modules_of_tasks_and_exceptions() -> None:
+def test_nothing_is_subclassed_but_what_torch_and_typing_ask_for() -> None:
     allowed = {"Protocol[P]", "Protocol", "Generic[V]", "NamedTuple", "nn.Module", "torch.optim.Optimizer"}
+    allowed |= {"torch.autograd.Function"}  # torch has no other way to give an operation its rule for vmap
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text())):
             for base in node.bases if isinstance(node, ast.ClassDef) else []:

@@ -225,7 +225,8 @@ class _Pure:
         given = dict(zip(self.names, args, strict=True))
         kept = {n: self._read(n, given) for n in self.slots}
         sums: dict[Any, Any] = {name: t for (name, _), t in given.items() if name[0] == "sum"}
-        sums |= {"loss": t for (name, _), t in given.items() if name == ("loss",)}
+        if (("loss",), 0) in given:
+            sums["loss"] = given[("loss",), 0]
         frames, results = [], []
         for i in range(self.pieces):
             env: dict[Any, Any] = {
