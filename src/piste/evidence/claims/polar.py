@@ -232,7 +232,7 @@ def clipped_heads_are_at_tau(method: Any, seed: int) -> float:
     KIMI,
     kind="identity",
     predicts=equal(0.0),
-    tolerance=0.0,
+    tolerance=1e-12,  # a product's last digit depends on where its matrices lie in memory
     wrong=other("MuonClip", tau=0.5),
     seeds=3,
 )
