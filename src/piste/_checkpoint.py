@@ -201,8 +201,16 @@ def _misfits(
     if "optimizer" not in saved_group:
         found += [f"torch's {x} has no equal in {who}" for x in unlike(who, saved_group)]
     expected: dict[str, tuple[str, tuple[int, ...]]] = {}
+    storage = saved_group.get("storage")
     for name, (slot, shape, _) in slots.items():
-        was = _saved_coding(leaf, name, slot, shape, values, saved_group.get("storage"))
+        was = _saved_coding(leaf, name, slot, shape, values, storage)
+        coded = was is None and name in values and coding(storage, name, slot, shape, leaf, here=False)
+        if coded and storage != group.get("storage"):
+            # by their keys alone torch's distributed checkpoint would hand over codes as if they were numbers
+            found.append(
+                f"{leaf.name}.{name}: saved with storage={storage!r}, but its codes came without their scales: load "
+                f"into an optimizer made with storage={storage!r}, then piste.migrate it to another"
+            )
         for suffix, k in keys(name, was).items():
             expected[k] = name, shape if was is None else was.parts[suffix][0]
     # without what a weight leaves over, it is what it is
