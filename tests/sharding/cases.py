@@ -21,7 +21,7 @@ from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, 
 
 import piste
 from sharding import owned, told
-from sharding.given import AMPLIFIED, SHORT, big, each, give, made, model, of, sharded, step, whole
+from sharding.given import AMPLIFIED, big, each, give, made, model, of, sharded, step, whole
 from tiny import make
 
 STEPS = 4
@@ -131,7 +131,7 @@ def tensor_parallel_under_fsdp(name, rank, world):
 def saved_and_loaded(name, rank, world):
     """Interrupted = uninterrupted, bitwise, through torch's distributed checkpoints and in memory."""
     nets = [sharded(torch.float32) for _ in range(3)]
-    opts = [make(name, net, **SHORT.get(name, {})) for net in nets]
+    opts = [make(name, net) for net in nets]
     for i in range(4):
         step(nets[0], opts[0], i)
     for i in range(2):

@@ -14,8 +14,6 @@ from tiny import OPTIMIZERS, Tiny, make, words
 
 # the longer side of a 11 x 7 matrix has a null space, where SOAP's basis is arbitrary: it goes without one there
 DETERMINED = {"SOAP": {"max_precond_dim": 7}}
-# a handful of Hessian products shows what sixty do, in a tenth of the time
-SHORT = {"RootNewton": {"products": 6}, "UniversalNewton": {"products": 6}, "PolynomialGD": {"products": 6}}
 # Products by differences of gradients are good to ∛(rounding)², 4e-11 in float64, and these divide by small ones.
 AMPLIFIED = {"OASIS", "RootNewton"}
 
@@ -81,7 +79,7 @@ def step(net, opt, i):
 
 
 def made(name, net):
-    return make(name, net, **DETERMINED.get(name, {}), **SHORT.get(name, {}))
+    return make(name, net, **DETERMINED.get(name, {}))
 
 
 def sharded(dtype):
