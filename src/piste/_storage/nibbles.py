@@ -28,8 +28,13 @@ def pack(code: Tensor) -> Tensor:
     return low | (high << 4)
 
 
-def unpack(packed: Tensor) -> Tensor:
-    return torch.cat([packed & 15, packed >> 4], -1)
+def unpack(code: Tensor) -> Tensor:
+    return torch.cat([code & 15, code >> 4], -1)
+
+
+def packed(scale: Shape, block: int) -> Parts:
+    """Two codes a byte beside one scale for each `block` of them."""
+    return {"": ((*scale[:-1], scale[-1] * block // 2), torch.uint8), "scale": (scale, torch.float32)}
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,7 @@ class Nibbles:
         found = scales(shape, kind, lead, 128, multiple=2)
         if found is None:
             return None
-        scale, block = found
-        return {"": ((*scale[:-1], scale[-1] * block // 2), torch.uint8), "scale": (scale, torch.float32)}
+        return packed(*found)
 
     def decode(self, parts: Mapping[str, Tensor]) -> Tensor:
         scale = parts["scale"]
@@ -81,8 +85,7 @@ class Eigenvectors:
     def parts(self, shape: Shape, kind: str, lead: int = 1) -> Parts | None:
         if not worthwhile(shape, kind) or shape[-1] != shape[-2] or shape[-1] < NARROWEST:
             return None
-        scale = (*shape[:-2], math.ceil(shape[-1] ** 2 / _SQUARES))
-        return {"": ((*scale[:-1], scale[-1] * _SQUARES // 2), torch.uint8), "scale": (scale, torch.float32)}
+        return packed((*shape[:-2], math.ceil(shape[-1] ** 2 / _SQUARES)), _SQUARES)
 
     def decode(self, parts: Mapping[str, Tensor]) -> Tensor:
         v = self.rough(parts)

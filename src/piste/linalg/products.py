@@ -104,11 +104,10 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
         *tensors, beta, alpha = inputs
-        first = (
+        base, left, right = (
             t.expand(info.batch_size, *t.shape) if d is None else t.movedim(d, 0)
             for t, d in zip(tensors, in_dims[:3], strict=True)
         )
-        base, left, right = first
         return fma(base, left, right, beta, alpha), 0
 
 

@@ -35,7 +35,7 @@ CENTRES: dict[str, dict[str, float]] = {
 # Of those with pilots on language alone; on other kinds they are searched around their default rate.
 LANGUAGE = {
     "AdaHessian": 0.7, "ASGO": 0.02, "DistributedShampoo": 7e-3, "MARSAdamW": 7e-3, "PSGDKron": 0.012,
-    "TurboMuon": 0.15,
+    "TurboMuon": 0.3,
 }  # fmt: skip
 
 # A vocabulary is no axis to precondition: on `code` it costs SOAP five times the memory and raises its loss.

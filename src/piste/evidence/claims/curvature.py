@@ -79,6 +79,7 @@ def adahessian_is_newton_on_diagonal_quadratics(method: Any, seed: int) -> float
     tolerance=0.0,
     wrong=told("AdaHessian", hessian_power=0.0),
     seeds=5,
+    cost="full",
     scale="rotated quadratics of 8 dimensions, condition number 10⁴, 400 steps",
 )
 def adahessian_bears_bad_scaling_better_than_adam(method: Any, seed: int) -> float:
