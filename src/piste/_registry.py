@@ -10,7 +10,7 @@ from typing import Any
 
 KINDS = (
     "optimizer", "transform", "schedule", "view", "oracle", "search",
-    "merge", "diagnostic", "claim", "problem", "task",
+    "average", "merge", "batch", "rate", "diagnostic", "claim", "problem", "task",
 )  # fmt: skip
 
 

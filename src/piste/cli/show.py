@@ -28,6 +28,11 @@ MOVES = {
 
 @click.command()
 @click.argument("name")
+@click.argument("expression", required=False)
+@click.option("--steps", type=click.IntRange(min=2), default=100, show_default=True, help="Of a schedule.")
+@click.option(
+    "--picture", type=click.Path(dir_okay=False, path_type=Path), help="Of a schedule: a .png or .svg."
+)
 @click.option("--kind", help="Which, where one name has several kinds.")
 @click.option(
     "--model",
@@ -43,12 +48,24 @@ MOVES = {
     metavar="PATTERN=AXIS",
     help="With --mesh: the axis (0, 1 or none) along which tp cuts the parameters of that name. Repeatable.",
 )
-def show(name: str, kind: str | None, model: Path | None, **asked: Any) -> None:
+def show(
+    name: str, expression: str | None, steps: int, picture: Path | None, kind: str | None, model: Path | None,
+    **asked: Any,
+) -> None:  # fmt: skip
     """Show what NAME is: its equations and source, what it keeps, and its hyperparameters.
 
     With --model also which of its parameters go where, and the bytes all that takes, before anything is allocated.
+    `piste show schedule 'warmup(10, cosine(3e-4, 90))'` draws a schedule.
     """
     import piste
+
+    if name == "schedule" and expression is not None:
+        _drawn(expression, steps, picture)
+        return
+    if expression is not None:
+        raise click.UsageError(
+            f"{expression!r}: only `piste show schedule EXPRESSION` takes a second argument"
+        )
 
     from .registered import everything
 
@@ -71,6 +88,21 @@ def show(name: str, kind: str | None, model: Path | None, **asked: Any) -> None:
     elif any(asked.values()):
         option = next("--cut" if key == "cuts" else f"--{key}" for key, value in asked.items() if value)
         raise click.UsageError(f"{option} speaks of a model: give one with --model FILE.py")
+
+
+def _drawn(expression: str, steps: int, out: Path | None) -> None:
+    from .drawing import picture, plot, schedule_of
+
+    with explained("", (ValueError, TypeError)):
+        made = schedule_of(expression)
+        values = [float(made(t)) for t in range(steps)]
+    click.echo("\n".join(plot(values)))
+    click.echo(
+        f"{made!r}, steps 0 to {steps - 1}: from {values[0]:g} to {values[-1]:g}, at most {max(values):g}"
+    )
+    if out is not None:
+        picture(values, expression, out)
+        click.echo(f"picture: {out}")
 
 
 def _forecast(name: str, model: Path, storage: str | None, mesh: str | None, cuts: tuple[str, ...]) -> None:

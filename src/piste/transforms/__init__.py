@@ -16,8 +16,10 @@ from .adaptive import scale_by_rms as scale_by_rms
 from .attention import qk_clip as qk_clip
 from .averaging import ema_weights as ema_weights
 from .averaging import lookahead as lookahead
+from .averaging import primal_averaging as primal_averaging
 from .averaging import schedule_free as schedule_free
 from .averaging import swa as swa
+from .averaging import switch_ema as switch_ema
 from .bases import in_eigenbasis as in_eigenbasis
 from .bases import in_kl_eigenbasis as in_kl_eigenbasis
 from .bases import scale_by_spectrum as scale_by_spectrum
@@ -57,6 +59,7 @@ from .kfac import layer_covariances as layer_covariances
 from .kfac import normalized_squares as normalized_squares
 from .kfac import scale_by_adafisher as scale_by_adafisher
 from .kfac import scale_by_kfac as scale_by_kfac
+from .latest import latest_weights as latest_weights
 from .layerwise import normalize_rms as normalize_rms
 from .layerwise import scale_by_trust_ratio as scale_by_trust_ratio
 from .mirror import dual_average as dual_average
@@ -83,6 +86,8 @@ from .polyak import scale_by_hessian_diagonal as scale_by_hessian_diagonal
 from .polyak import scale_by_polyak as scale_by_polyak
 from .polyak import scale_by_polyak_l1 as scale_by_polyak_l1
 from .polyak import scale_by_polyak_l2 as scale_by_polyak_l2
+from .power_ema import exponent as exponent
+from .power_ema import power_ema as power_ema
 from .projection import project_ball as project_ball
 from .projection import project_box as project_box
 from .proximal import extrapolate as extrapolate

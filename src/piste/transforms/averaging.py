@@ -63,6 +63,29 @@ def average_swa(average: Tensor) -> Tensor:
     return average
 
 
+@transform(room="delta", average=weights)
+def switch_ema(
+    u: Tensor, param: Tensor, step: Any, average: Tensor, *, decay: float = 0.999, every: int = 1
+) -> Any:
+    """a ← βa + (1-β)(p + δ) after each step, and every k-th step ends at a: the average is trained on.
+
+    k is an epoch's steps. The average goes on from where it is, the inner rule's moments are left alone. (The authors'
+    hooks for classification switch in all epochs but those they are told to; this is the paper's text.)
+
+    Reference: "Switch EMA: A Free Lunch for Better Flatness and Sharpness", Siyuan Li, Zicheng Liu, Juanxi Tian, Ge
+    Wang, Zedong Wang, Weiyang Jin, Di Wu, Cheng Tan, Tao Lin, Yang Liu, Baigui Sun, Stan Z. Li, 2024,
+    https://arxiv.org/abs/2402.09240
+    """
+    behind = average + (1 - decay) * (param + u - average)
+    return where(step % every == 0, behind - param, u), behind
+
+
+@switch_ema.view
+def switched(average: Tensor) -> Tensor:
+    """The exponential average that is trained on at each switch."""
+    return average
+
+
 @transform(room="delta", slow=weights)
 def lookahead(u: Tensor, param: Tensor, step: Any, slow: Tensor, *, k: int = 5, alpha: float = 0.5) -> Any:
     """Every k steps φ ← φ + α(p + δ - φ) and the step ends at φ; between them the weights run ahead alone.
@@ -105,11 +128,42 @@ def schedule_free(
     largest = maximum(lr, lr_max)
     weight = where(lr == 0, 0.0, step**r * largest**weight_lr_power)
     total = weight_sum + weight
-    c = ratio(weight, total)
-    return c * (z - param) + (1 - momentum * (1 - c)) * u, z + u, total, largest
+    return *_primal(u, param, z, ratio(weight, total), momentum), total, largest
+
+
+def _primal(u: Tensor, param: Tensor, z: Tensor, c: Any, momentum: Any) -> tuple[Tensor, Tensor]:
+    """How y moves, and z: x ← (1-c)x + cz and y = βx + (1-β)z, x not kept."""
+    return c * (z - param) + (1 - momentum * (1 - c)) * u, z + u
 
 
 @schedule_free.view
 def averaged_weights(param: Tensor, z: Tensor, *, momentum: float) -> Tensor:
     """x, the average of the base rule's path."""
     return param + (1 - 1 / momentum) * (z - param)
+
+
+@transform(room="delta", z=weights)
+def primal_averaging(
+    u: Tensor, param: Tensor, z: Tensor, *, averaging: float = 0.9967, interpolation: float = 0.7
+) -> Any:
+    """Any base rule, its gradient taken between where it is and the exponential average of where it was.
+
+        z ← z + δ;    x ← μ_x x + (1-μ_x) z;    y ← μ_y x + (1-μ_y) z
+
+    The weights that the model holds are y; the view recovers x, for evaluation. With SGD inside, μ_y = 1 is heavy ball
+    and μ_y = μ_x Nesterov's momentum, both at the rate over 1 - μ_x; μ_x = 0 is the base rule. It replaces DiLoCo of H
+    inner steps on one worker with μ_x = 0.9^(1/H).
+
+    A weight decay before it moves x, y and z alike, as the method's text has it; the authors' code moves z and leaves y
+    a share of the decay behind.
+
+    Reference: "Smoothing DiLoCo with Primal Averaging for Faster Training of LLMs", Aaron Defazio, Konstantin
+    Mishchenko, Parameswaran Raman, Hao-Jun Michael Shi, Lin Xiao, 2025, https://arxiv.org/abs/2512.17131
+    """
+    return _primal(u, param, z, 1 - averaging, interpolation)
+
+
+@primal_averaging.view
+def average_primal(param: Tensor, z: Tensor, *, interpolation: float) -> Tensor:
+    """x, the exponential average of the base rule's path."""
+    return param + (1 - 1 / interpolation) * (z - param)
