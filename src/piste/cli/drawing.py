@@ -17,7 +17,7 @@ ARITHMETIC = {
 }  # fmt: skip
 
 
-def schedule_of(text: str) -> Callable[[int], float]:
+def schedule_of(text: str) -> Callable[[int], Any]:
     """The schedule that an expression such as ``warmup(10, cosine(3e-4, 90))`` means: names of `piste.schedules`,
     numbers and arithmetic, nothing else."""
     from .. import schedules
@@ -41,7 +41,7 @@ def schedule_of(text: str) -> Callable[[int], float]:
         )
 
     try:
-        found = value(ast.parse(text, mode="eval").body)
+        found: Any = value(ast.parse(text, mode="eval").body)
     except SyntaxError as error:
         raise click.UsageError(f"{text!r} is not an expression: {error.msg}") from error
     if not callable(found):

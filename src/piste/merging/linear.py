@@ -95,8 +95,8 @@ def model_stock(tensors: Tensors, base: Tensor) -> Tensor:
         t = N cos φ / (1 + (N-1) cos φ),    φ the angle between θ_i - θ₀ and θ_j - θ₀
 
     It is nearest to the centre of all models that could have been fine-tuned, where each lies at the same distance from
-    it: two are enough. For more, cos φ is the mean over pairs. A tensor that did not move (t = 0/0) stays the base; t
-    is kept in [0, 1], since opposite moves say nothing of a centre beyond the base.
+    it: two are enough. For more, cos φ is the mean over pairs. A tensor that did not move, or whose moves cancel (1 +
+    (N-1) cos φ = 0), stays the base. As in the paper t is not bounded: moves that oppose each other give a t below 0.
 
     Reference: "Model Stock: All we need is just a few fine-tuned models", Dong-Hwan Jang, Sangdoo Yun, Dongyoon Han,
     2024, https://arxiv.org/abs/2403.19522
@@ -105,6 +105,7 @@ def model_stock(tensors: Tensors, base: Tensor) -> Tensor:
     lengths = [m.norm() for m in moves]
     pairs = [(i, j) for j in range(len(moves)) for i in range(j)]
     cosines = [torch.dot(moves[i], moves[j]) / (lengths[i] * lengths[j]) for i, j in pairs]
-    n, cosine = len(moves), torch.stack(cosines).nan_to_num().mean()
-    t = (n * cosine / (1 + (n - 1) * cosine)).clamp(0, 1)
+    n, cosine = len(moves), torch.stack(cosines).nan_to_num().clamp(-1, 1).mean()
+    under = 1 + (n - 1) * cosine
+    t = n * cosine / under if under.abs() > 1e-6 else torch.zeros_like(under)
     return base + t / n * mixed(moves, [1.0] * n).view_as(base)
