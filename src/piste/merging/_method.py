@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,11 @@ Tensors = Sequence[Tensor]  # the same parameter of every model, in the order of
 
 # What the engine hands over by name; all other arguments are the method's hyperparameters.
 GIVEN = ("tensors", "base", "weights", "statistics", "base_statistics", "generator")
+
+
+RESERVED = frozenset({
+    "method", "models", "out", "overwrite", "shard_bytes", "on_tensor", "dtype", "normalize", "seed", "name", "path",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,11 @@ def method(
     def wrap(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
         parameters = inspect.signature(fn).parameters
         hyper = {name: p.default for name, p in parameters.items() if name not in GIVEN and name not in sums}
+        taken = sorted({*hyper} & RESERVED)
+        if taken:
+            raise ValueError(
+                f"{fn.__name__}: {', '.join(taken)} means something else to `merge`: name it otherwise"
+            )
         made = Method(fn.__name__, fn, least, most, sums, normalized, tuple(parameters), hyper)
         register("merge", fn.__name__, fn)
         fn.method = made  # type: ignore[attr-defined]
@@ -71,10 +80,3 @@ def method_of(named: str | Callable[..., Tensor]) -> Method:
             f"{getattr(found, '__name__', found)!r} is no merging method: decorate it with @piste.merging.method()"
         )
     return made
-
-
-@functools.cache
-def names() -> tuple[str, ...]:
-    from .._registry import registry
-
-    return tuple(e.name for e in registry("merge"))

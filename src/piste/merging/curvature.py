@@ -14,12 +14,12 @@ from ._method import Tensors, method
 @method(norms=sums.statistic_norms)
 def fisher(
     tensors: Tensors, statistics: Tensors, weights: Sequence[float], *, floor: float = 1e-6,
-    normalize: bool = True, norms: Sequence[float] | None = None,
+    by_length: bool = True, norms: Sequence[float] | None = None,
 ) -> Tensor:  # fmt: skip
     """θ = Σ w_i F_i θ_i / Σ w_i F_i, entry by entry: F_i the diagonal of the Fisher matrix of model i.
 
     It maximises the product of the Gaussians that approximate each model's posterior. ``statistics`` come from
-    :func:`piste.merging.fisher_diagonal`. ``normalize``: w_i is divided by ‖F_i‖ over all of model i, the authors'
+    :func:`piste.merging.fisher_diagonal`. ``by_length``: w_i is divided by ‖F_i‖ over all of model i, the authors'
     default. F_i below ``floor`` counts as that much: where none knows anything it is the weighted mean. (The authors'
     floor holds for the first model alone, which then decides there.)
 
@@ -28,7 +28,7 @@ def fisher(
     """
     top, low = torch.zeros_like(tensors[0]), torch.zeros_like(tensors[0])
     for i, (t, f, w) in enumerate(zip(tensors, statistics, weights, strict=True)):
-        share = f.clamp(min=floor) * (w / norms[i] if normalize and norms is not None else w)
+        share = f.clamp(min=floor) * (w / norms[i] if norms is not None else w)
         top += share * t
         low += share
     return top / low

@@ -20,7 +20,7 @@ def elected(moves: Tensors, weights: Sequence[float]) -> Tensor:
     for move, w in zip(moves, weights, strict=True):
         agrees = torch.where(up, move * w > 0, move * w < 0)
         total += torch.where(agrees, move * w, 0.0)
-        count += agrees * w
+        count += agrees.to(count) * w
     return total / torch.where(count == 0, torch.ones_like(count), count)
 
 

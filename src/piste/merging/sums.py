@@ -28,7 +28,7 @@ Walk = Callable[[], Iterator[Seen]]
 
 def statistic_norms(walk: Walk, hyper: Mapping[str, Any]) -> list[float] | None:
     """‖F_i‖ over all tensors of model i; 1 where it is 0."""
-    if not hyper["normalize"]:
+    if not hyper["by_length"]:
         return None
     rows = [[float(f.double().square().sum()) for f in seen.statistics] for seen in walk()]
     return [math.sqrt(sum(column)) or 1.0 for column in zip(*rows, strict=True)]
