@@ -38,6 +38,16 @@ EXAMPLES = {
     "evenly": (s.evenly(0.3), None),
     "chance": (s.chance(0.3, seed=1), None),
     "half_life": (s.half_life(0.9, 0.999, 50), 50),
+    "points": (s.points([0.1, 0.3, 0.05], 50), 49),
+    "uba": (s.uba(0.1, 50, phi=5.0, end=0.01), 50),
+    "power": (s.power(128, 1e9), None),
+    "rewarm": (s.rewarm(0.1, 50, warmup=5), 50),
+    "repeat": (s.repeat(s.linear(0.1, 0.0, 10), 10), None),
+    "times": (s.times([s.cosine(0.1, 50), s.exponential(1.0, 1.0)]), 50),
+    "drifting": (s.drifting(10, 1, 0.5, s.constant(0.1), 1.0), None),
+    "refined": (s.refined([3.0, 2.0, 1.0, 2.0], 0.1, 50, smoothing=0.0), 49),
+    "ema_warmup": (s.ema_warmup(0.9), 31),
+    "share_of_the_past": (s.share_of_the_past(0.04), None),
 }
 
 

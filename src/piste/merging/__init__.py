@@ -7,6 +7,7 @@ from .curvature import gradient_matching as gradient_matching
 from .dawin import DaWin as DaWin
 from .files import Checkpoint as Checkpoint
 from .files import Unreadable as Unreadable
+from .fitting import Mismatch as Mismatch
 from .linear import model_stock as model_stock
 from .linear import slerp as slerp
 from .linear import soup as soup
@@ -20,7 +21,6 @@ from .pruned import swamp as swamp
 from .recipe import Recipe as Recipe
 from .recipe import load as load
 from .running import Merge as Merge
-from .running import Mismatch as Mismatch
 from .running import merge as merge
 from .soups import fisher_diagonal as fisher_diagonal
 from .soups import greedy_soup as greedy_soup

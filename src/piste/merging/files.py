@@ -172,3 +172,11 @@ def tied(tensors: Mapping[str, Tensor]) -> list[tuple[str, ...]]:
 def few(names: list[str], most: int = 5) -> str:
     shown = ", ".join(repr(n) for n in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def companions(source: object) -> list[Path]:
+    """What lies beside the weights in a folder, such as a configuration and a tokenizer."""
+    if not isinstance(source, Checkpoint) or not source.path.is_dir():
+        return []
+    weights = (".safetensors", ".index.json", *TORCH)
+    return [f for f in sorted(source.path.iterdir()) if f.is_file() and not f.name.endswith(weights)]

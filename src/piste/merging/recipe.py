@@ -80,8 +80,21 @@ class Recipe:
         if self.statistics is not None and len(self.statistics) != n:
             raise ValueError(f"{n} models and {len(self.statistics)} statistics: one each is needed")
         self.weights = _weights(self.weights, n, method, self.normalize)
+        shares = [
+            p for p, r in self.rules.items() if r is not None and r.method is not None and r.method.normalized
+        ]
+        if shares and abs(sum(self.weights)) < 1e-12:
+            raise ValueError(
+                f"the weights sum to 0: the method of the tensors {shares[0]!r} wants shares of them"
+            )
         if self.dtype is not None and self.dtype not in DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {self.dtype!r}")
+
+    def weights_for(self, method: Method) -> list[float]:
+        """For an exception whose method wants shares, weights over their sum."""
+        weights = list(self.weights or ())
+        total = sum(weights)
+        return [w / total for w in weights] if method.normalized else weights
 
     def rule_for(self, name: str) -> Rule | None:
         """What is done with the tensor of this name; None: it is left out. One object for all that a rule is for."""

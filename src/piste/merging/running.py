@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,16 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .files import companions
+from .fitting import check, short
 from .recipe import DTYPES, Recipe, Rule
 from .sources import Source, source
 from .sums import Seen
 from .writing import Row, replacing, write, write_shards
 
 OnTensor = Callable[[str, int, int], None]  # name, bytes done, bytes in all
-
-
-class Mismatch(ValueError):
-    """Models that cannot be merged; the message lists every tensor that is in the way."""
 
 
 @dataclass(frozen=True)
@@ -57,46 +56,13 @@ class Merge:
         )
         self.first = self.base or self.models[0]
         rules = {name: recipe.rule_for(name) for name in {n for s in self._all() for n in s.rows}}
-        self._check({n for n, r in rules.items() if r is not None and r.method is not None})
+        measured = [*self.statistics, *([self.base_statistics] if self.base_statistics else [])]
+        merged = {n for n, r in rules.items() if r is not None and r.method is not None}
+        check(self._all(), measured, merged, recipe.dtype is not None)
         self.steps = self._steps(rules)
 
     def _all(self) -> list[Source]:
         return [*([self.base] if self.base else []), *self.models]
-
-    def _check(self, merged: set[str]) -> None:
-        """Every model has every tensor that is merged, of one shape and dtype, and ties them alike."""
-        found: list[str] = []
-        for other in [
-            *self._all(),
-            *self.statistics,
-            *([self.base_statistics] if self.base_statistics else []),
-        ]:
-            measured = other in self.statistics or other is self.base_statistics
-            for name in sorted(merged & {*self.first.rows} - {*other.rows}):
-                if not (measured and not self.first.rows[name].dtype.is_floating_point):
-                    found.append(f"{name}: in {self.first.name}, not in {other.name}")
-            for name in sorted(merged & {*other.rows} - {*self.first.rows}):
-                found.append(f"{name}: in {other.name}, not in {self.first.name}")
-            for name in sorted(merged & {*other.rows} & {*self.first.rows}):
-                mine, its = self.first.rows[name], other.rows[name]
-                if mine.shape != its.shape:
-                    found.append(
-                        f"{name}: {list(mine.shape)} in {self.first.name}, {list(its.shape)} in {other.name}"
-                    )
-                elif mine.dtype != its.dtype and not measured and self.recipe.dtype is None:
-                    found.append(
-                        f"{name}: {_short(mine)} in {self.first.name}, {_short(its)} in {other.name}"
-                    )
-            if not measured and {*map(frozenset, other.ties)} != {*map(frozenset, self.first.ties)}:
-                for names in {*other.ties} ^ {*self.first.ties}:
-                    where = other.name if names in other.ties else self.first.name
-                    found.append(f"{' and '.join(names)}: tied in {where} only")
-        if found:
-            raise Mismatch(
-                f"the models do not fit together, {len(found)} mismatches:\n  " + "\n  ".join(found) + "\n"
-                "Leave tensors out with `tensors: {PATTERN: {method: keep}}` (or drop); for dtypes name the one to "
-                "have with `dtype:`"
-            )
 
     def _steps(self, rules: Mapping[str, Rule | None]) -> list[Step]:
         steps = []
@@ -107,7 +73,7 @@ class Merge:
                 continue
             why = ""
             if rule.method is not None and not row.dtype.is_floating_point:
-                rule, why = Rule(None, {}), f"{_short(row)} is not averaged"
+                rule, why = Rule(None, {}), f"{short(row.dtype)} is not averaged"
             elif name in second:
                 why = "tied"
             dtype = (
@@ -124,7 +90,12 @@ class Merge:
         wide = _wide(self.first.rows[name].dtype)
         read = [s.read(name).to(wide) for s in self.models]
         base = None if self.base is None else self.base.read(name).to(wide)
-        return Seen(name, read, base, [s.read(name).to(wide) for s in self.statistics])
+        return Seen(name, read, base, [self._known(s, name).to(wide) for s in self.statistics])
+
+    def _known(self, statistics: Source, name: str) -> Tensor:
+        """Of what is not trained nothing is known: 0."""
+        found = name in statistics.rows
+        return statistics.read(name) if found else torch.zeros(self.first.rows[name].shape)
 
     @functools.cached_property
     def sums(self) -> dict[int, dict[str, Any]]:
@@ -150,7 +121,7 @@ class Merge:
         given: dict[str, Any] = {
             "tensors": seen.tensors,
             "base": seen.base,
-            "weights": self.recipe.weights,
+            "weights": self.recipe.weights_for(method),
             "statistics": seen.statistics,
             "generator": torch.Generator().manual_seed(
                 zlib.crc32(f"{self.recipe.seed}/{step.name}".encode())
@@ -159,7 +130,7 @@ class Merge:
             **self.sums[id(step.rule)],
         }
         if self.base_statistics is not None and "base_statistics" in method.asks:
-            given["base_statistics"] = self.base_statistics.read(step.name).to(seen.tensors[0].dtype)
+            given["base_statistics"] = self._known(self.base_statistics, step.name).to(seen.tensors[0])
         out = method.fn(**{a: given[a] for a in method.asks if a in given})
         if not bool(torch.isfinite(out).all()):
             where = [s.name for s in self._all() if not bool(torch.isfinite(s.read(step.name)).all())]
@@ -182,7 +153,9 @@ class Merge:
         on_tensor: OnTensor | None = None,
     ) -> dict[str, Tensor]:  # fmt: skip
         """Write the result to ``out``: a file that ends in .safetensors, .bin, .pt or .pth, or else a folder of shards
-        of at most ``shard_bytes`` (5 GB). Without ``out`` the state dict is returned, tied names sharing memory."""
+        of at most ``shard_bytes`` (5 GB), with what lies beside the weights in the folder of the base or else of the
+        first model (configuration, tokenizer). Without ``out`` the state dict is returned, tied names sharing
+        memory."""
         if out is None:
             made = dict(zip((s.name for s in self.steps), self.tensors(on_tensor), strict=True))
             for first, *others in self.first.ties:
@@ -197,6 +170,8 @@ class Merge:
                 torch.save(self.run(on_tensor=on_tensor), part)
             else:
                 write_shards(part, rows, self.tensors(on_tensor), metadata, shard_bytes or 5 * 10**9)
+                for beside in companions(self.first):
+                    shutil.copy2(beside, part)
         return {}
 
     @property
@@ -239,7 +214,3 @@ def merge(
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
-
-
-def _short(row: Row) -> str:
-    return str(row.dtype).removeprefix("torch.")
