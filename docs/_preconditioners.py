@@ -101,7 +101,7 @@ def _origin(races: list[Results]) -> str:
 
 def _points(found: Results) -> str:
     usual = race.Protocol().points
-    return "" if found.protocol["points"] == usual else f" --points {found.protocol["points"]}"
+    return "" if found.protocol["points"] == usual else f" --points {found.protocol['points']}"
 
 
 if __name__ == "__main__":
