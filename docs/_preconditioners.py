@@ -87,13 +87,21 @@ def _times(speedup: Interval | None, pace: float) -> str:
 def _origin(races: list[Results]) -> str:
     said = races[0].environment
     entries = ",".join(races[0].entries)
-    tasks = " ".join(f"--task {name}" for found in races for name in found.tasks)
+    commands = [
+        f"`piste race {' '.join(f'--task {name}' for name in found.tasks)}{_points(found)} --entries {entries}`"
+        for found in races
+    ]
     return (
         "A star marks a learning rate at the edge of its grid. "
         f"Ran on {said['date'][:10]} with torch {said['torch']}, Python {said['python']}, {said['cores']} cores "
-        f"({said['processor']}). To repeat it: `piste race {tasks} --entries {entries}`, then "
-        "`python docs/_preconditioners.py` and the journal."
+        f"({said['processor']}). To repeat it: {', '.join(commands)}, then `python docs/_preconditioners.py` and the "
+        "journals."
     )
+
+
+def _points(found: Results) -> str:
+    usual = race.Protocol().points
+    return "" if found.protocol["points"] == usual else f" --points {found.protocol['points']}"
 
 
 if __name__ == "__main__":

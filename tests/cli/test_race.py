@@ -92,6 +92,12 @@ def test_minutes_fit_the_plan(here):
     assert "no plan fits" in short.output
 
 
+def test_points_are_settings_of_each_entry(here):
+    result = run("--task", "line.py", *SMALL, "--plan", "--points", "6")
+    assert result.exit_code == 0
+    assert "24 runs" in result.output  # 20 with four
+
+
 @pytest.mark.parametrize("arguments, code, said", [
     (("--task", "cod"), 1, "did you mean 'code'"),
     (("--task", "line.py", "--entries", "AdamV"), 1, "did you mean 'Adam"),
@@ -101,6 +107,8 @@ def test_minutes_fit_the_plan(here):
     (("--resume", "--quick", "--task", "x"), 2, "leave out --quick, --task"),
     (("--resume", "--storage", "nothing.journal"), 1, "nothing.journal"),
     (("--minutes", "0"), 2, "0"),
+    (("--minutes", "1", "--points", "3"), 2, "leave out --points"),
+    (("--points", "1"), 2, "x>=2"),
     (("--task", "line.py", "--entries", "SGD", "--storage", "line.py/x.journal"), 1, "line.py/x.journal"),
 ])  # fmt: skip
 def test_bad_input_is_one_clear_line(here, arguments, code, said):

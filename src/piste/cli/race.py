@@ -6,6 +6,7 @@ import importlib.util
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ FOLDER = Path("races")
     "--plan", "plan_only", is_flag=True, help="Print runs, cost and what they can show; start nothing."
 )
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Fit the plan to this budget.")
+@click.option(
+    "--points", type=click.IntRange(min=2), help="Settings tried of each entry.  [default: 4; --full 12]"
+)
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Processes on this machine.  [default: one per core]"
 )
@@ -69,16 +73,22 @@ def race(resume: bool, plan_only: bool, storage: str | None, out: Path | None, *
 
 def _planned(asked: dict[str, Any], console: Console) -> Any:
     from ..race import plan
+    from ..race.protocol import PROTOCOLS
     from .progress import print_plan
 
     if asked["quick"] and asked["full"]:
         raise click.UsageError("--quick and --full exclude each other")
+    if asked["points"] and asked["minutes"]:
+        raise click.UsageError("--minutes chooses the points itself: leave out --points")
+    mode = "quick" if asked["quick"] else "full" if asked["full"] else "default"
+    rules = PROTOCOLS[mode]
     entries = [name.strip() for given in asked["entries"] for name in given.split(",") if name.strip()]
     with console.status("measuring steps") as status:
         made = plan(
             tasks=list(asked["tasks"]) or None,
             entries=entries or None,
-            mode="quick" if asked["quick"] else "full" if asked["full"] else "default",
+            mode=mode,
+            protocol=replace(rules, points=asked["points"] or rules.points),
             minutes=asked["minutes"],
             workers=asked["workers"],
             seed=asked["seed"],
