@@ -23,6 +23,10 @@ KINDS = {
     "search": "How far to go, when it is not simply `lr`.",
     "view": "Which weights to look at, with `opt.averaged(model)`.",
     "schedule": "Pure functions of the step, for any number that moves.",
+    "average": "Averages that need more than the optimizer sees: `piste.averaging`.",
+    "merge": "One model from several: `piste.merging`, and `piste merge`.",
+    "batch": "How large a batch should be: `piste.batches`.",
+    "rate": "How large a learning rate may be: `piste.rates`.",
     "task": "What `piste race` trains.",
     "problem": "What claims are tried on, with all that is known of it: `piste.evidence.problems`.",
 }

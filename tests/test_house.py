@@ -62,6 +62,7 @@ def test_transforms_import_only_torch_and_linalg(path: Path) -> None:
 
 def test_nothing_is_subclassed_but_what_torch_and_typing_ask_for() -> None:
     allowed = {"Protocol[P]", "Protocol", "Generic[V]", "NamedTuple", "nn.Module", "torch.optim.Optimizer"}
+    allowed |= {"LRScheduler", "Callback", "TrainerCallback"}  # what trainers recognise by their own class
     allowed |= {"torch.autograd.Function"}  # torch has no other way to give an operation its rule for vmap
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text())):

@@ -26,8 +26,8 @@ from piste.averaging import (
     normalize,
     post_hoc,
 )
+from piste.linalg.profiles import exponent, mixture
 from piste.transforms import descend, power_ema
-from piste.transforms.power_ema import exponent, mixture
 
 # SWAD ---------------------------------------------------------------------------------------------------------------
 

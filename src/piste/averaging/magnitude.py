@@ -43,21 +43,17 @@ def mp_cat(a: Tensor, b: Tensor, dim: int = 1, t: float = 0.5) -> Tensor:
     return torch.cat([c / math.sqrt(na) * (1 - t) * a, c / math.sqrt(nb) * t * b], dim)
 
 
-class _Unit(nn.Module):
-    """A weight [out, in, …] whose rows have unit RMS after each training forward, used with rows of unit norm."""
-
-    def __init__(self, *shape: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(*shape))
-
-    def scaled(self, gain: Tensor | float) -> Tensor:
-        if self.training:
-            with torch.no_grad():
-                self.weight.copy_(normalize(self.weight))
-        return normalize(self.weight) * (gain / math.sqrt(self.weight[0].numel()))
+def _unit(layer: nn.Module, gain: Tensor | float) -> Tensor:
+    """The layer's weight [out, in, …] with rows of norm ``gain``; in training the weight itself goes back to rows of
+    RMS 1 first."""
+    weight = layer.get_parameter("weight")
+    if layer.training:
+        with torch.no_grad():
+            weight.copy_(normalize(weight))
+    return normalize(weight) * (gain / math.sqrt(weight[0].numel()))
 
 
-class MPLinear(_Unit):
+class MPLinear(nn.Module):
     """A linear layer without bias whose output has its input's size. ``gain``: a learned number, where one is wanted.
 
         y = x (g ŵ / √fan_in)ᵀ,  ŵ the weight with rows of RMS 1, to which the weight itself is set in training
@@ -67,13 +63,14 @@ class MPLinear(_Unit):
     """
 
     def __init__(self, in_features: int, out_features: int) -> None:
-        super().__init__(out_features, in_features)
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_features, in_features))
 
     def forward(self, x: Tensor, gain: Tensor | float = 1.0) -> Tensor:
-        return F.linear(x, self.scaled(gain).to(x.dtype))
+        return F.linear(x, _unit(self, gain).to(x.dtype))
 
 
-class MPConv(_Unit):
+class MPConv(nn.Module):
     """As :class:`MPLinear` for images, padded to keep their size.
 
     Reference: "Analyzing and Improving the Training Dynamics of Diffusion Models", Tero Karras, Miika Aittala, Jaakko
@@ -81,10 +78,11 @@ class MPConv(_Unit):
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3) -> None:
-        super().__init__(out_channels, in_channels, kernel_size, kernel_size)
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
 
     def forward(self, x: Tensor, gain: Tensor | float = 1.0) -> Tensor:
-        return F.conv2d(x, self.scaled(gain).to(x.dtype), padding=self.weight.shape[-1] // 2)
+        return F.conv2d(x, _unit(self, gain).to(x.dtype), padding=self.weight.shape[-1] // 2)
 
 
 class MPFourier(nn.Module):

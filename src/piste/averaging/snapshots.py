@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from .._chain import Part
 from .._registry import register
 from .._views import view_part
+from ..linalg.profiles import mixture
 from ..merging.files import Checkpoint, Unreadable
 from ..merging.writing import Row, replacing, write
-from ..transforms.power_ema import mixture
 
 if TYPE_CHECKING:
     from .._optimizer import Optimizer

@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Sampler
 
 
-class AdaptiveBatchSampler(Sampler[list[int]]):
+class AdaptiveBatchSampler:
     """Batches of indices, of a size that grows when it is told to: ``DataLoader(data, batch_sampler=sampler)``.
 
         sampler = AdaptiveBatchSampler(len(data), batch=32, most=4096)

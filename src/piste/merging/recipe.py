@@ -163,8 +163,10 @@ def load(path: str | Path) -> tuple[Recipe, dict[str, Any]]:
       "head.*": {method: keep}
     out: merged.safetensors
     """
-    import yaml
-
+    try:
+        import yaml
+    except ModuleNotFoundError as error:
+        raise ImportError('recipes in YAML need pyyaml: pip install "piste[merge]"') from error
     path = Path(path)
     try:
         said = yaml.safe_load(path.read_text())

@@ -86,7 +86,6 @@ from .polyak import scale_by_hessian_diagonal as scale_by_hessian_diagonal
 from .polyak import scale_by_polyak as scale_by_polyak
 from .polyak import scale_by_polyak_l1 as scale_by_polyak_l1
 from .polyak import scale_by_polyak_l2 as scale_by_polyak_l2
-from .power_ema import exponent as exponent
 from .power_ema import power_ema as power_ema
 from .projection import project_ball as project_ball
 from .projection import project_box as project_box

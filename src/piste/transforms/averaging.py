@@ -47,10 +47,13 @@ def swa(u: Tensor, param: Tensor, step: Any, average: Tensor, *, start: int = 1,
     """a ← a + (p + δ - a)/n over the n points at the steps start, start + every, ...; until then a is p itself.
 
     The authors average once per epoch or cycle over the last quarter of a run at a constant or cyclical rate, and
-    re-estimate BatchNorm: ``opt.averaged(model, batches=loader)``.
+    re-estimate BatchNorm: ``opt.averaged(model, batches=loader)``. From one iteration on to the end, every iterate and
+    no validation data: that is SMA, and WAKD's rule for a distilled student.
 
     Reference: "Averaging Weights Leads to Wider Optima and Better Generalization", Pavel Izmailov,
     Dmitrii Podoprikhin, Timur Garipov, Dmitry Vetrov, Andrew Gordon Wilson, 2018, https://arxiv.org/abs/1803.05407
+    Reference: "Weight Averaging Improves Knowledge Distillation under Domain Shift", Valeriy Berezovskiy, Nikita
+    Morozov, 2023, https://arxiv.org/abs/2309.11446
     """
     n = maximum((step - start) // every + 1, 1)
     share = where(step <= start, 1.0, where((step - start) % every == 0, 1 / n, 0.0))

@@ -71,11 +71,11 @@ def match_activations(
     Siddhartha Srinivasa, 2022, https://arxiv.org/abs/2209.04836, section 3.1
     """
     sums = [torch.zeros(n, n, dtype=torch.float64) for n in found.sizes]
-    both = [_Shown(m.eval(), [name for name, _ in found.outputs]) for m in (model_a, model_b)]
+    both = [_showing(m, [name for name, _ in found.outputs]) for m in (model_a, model_b)]
     seen = 0
     for batch in batches:
         x = batch[0] if isinstance(batch, (tuple, list)) else batch
-        za, zb = (shown.of(x) for shown in both)
+        za, zb = (shown(x) for shown in both)
         for total, (name, axis) in zip(sums, found.outputs, strict=True):
             u, v = (z[name].movedim(axis, 0).flatten(1).double() for z in (za, zb))
             total += u @ v.mT
@@ -85,22 +85,15 @@ def match_activations(
     return [assigned(total) for total in sums]
 
 
-class _Shown(fx.Interpreter):
-    """The values of some nodes of a traced module."""
-
-    def __init__(self, model: nn.Module, names: Sequence[str]) -> None:
-        super().__init__(fx.symbolic_trace(model))
-        self.names, self.kept = {*names}, dict[str, Tensor]()
-
-    def run_node(self, n: fx.Node) -> Any:
-        value = super().run_node(n)
-        if n.name in self.names:
-            self.kept[n.name] = value
-        return value
-
-    def of(self, x: Tensor) -> dict[str, Tensor]:
-        self.run(x)
-        return dict(self.kept)
+def _showing(model: nn.Module, names: Sequence[str]) -> nn.Module:
+    """The module with the values of these nodes for its output."""
+    traced = fx.symbolic_trace(model.eval())
+    found = {node.name: node for node in traced.graph.nodes if node.name in names}
+    for node in traced.graph.nodes:
+        if node.op == "output":
+            node.args = (found,)
+    traced.recompile()
+    return traced
 
 
 def merge_many(
