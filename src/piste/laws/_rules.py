@@ -107,7 +107,8 @@ def _slots(part: Part, shape: tuple[int, ...]) -> dict[str, Any]:
     slots: dict[str, Any] = {name: None for name, _, _ in part.slots()}
     for name, (slot, size, hyper) in slot_shapes(Chain((part,)), leaf).items():
         if slot.kind != "probe":  # a diagnostic may look at everything: it is never fed back
-            slots[name] = leaf.param.clone() if slot.kind == "weights" else make_slot(slot, size, hyper, leaf)
+            copied = slot.kind == "weights"
+            slots[name] = leaf.param.expand(size).clone() if copied else make_slot(slot, size, hyper, leaf)
     return {k: None if v is None else v.double() if v.is_floating_point() else v for k, v in slots.items()}
 
 

@@ -11,7 +11,7 @@ from .._transform import scalar, transform, weights
 from ._numbers import minimum, where
 
 
-@transform(room="delta", latest=weights("k m n"), kept=scalar)
+@transform(room="delta", scope="tensor", latest=weights("k m n"), kept=scalar)
 def latest_weights(
     u: Tensor, param: Tensor, step: Any, latest: Tensor, kept: Tensor, *, k: int = 6, every: int = 1
 ) -> Any:
