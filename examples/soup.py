@@ -93,7 +93,7 @@ def main() -> None:
         [(1e-3, 0.0, 0.0), (2e-3, 0.01, 0.0), (4e-3, 0.1, 0.0), (1e-3, 0.01, 0.1), (2e-3, 0.1, 0.1)], 1
     ):
         net = copy.deepcopy(base)
-        train(net, task, train_y, lr, asked.epochs // 2, decay, smoothing, seed)
+        train(net, task, train_y, lr, asked.epochs, decay, smoothing, seed)
         tuned.append(net)
         print(f"tuned {seed} of 5")
 

@@ -40,12 +40,44 @@ PRECONDITIONERS = (
     "Understanding Gradient Orthogonalization for Deep Learning via Non-Euclidean Trust-Region Optimization",
 )
 
+AVERAGES_AND_SCHEDULES = (
+    "AdAdaGrad: Adaptive Batch Size Schemes for Adaptive Gradient Methods",
+    "Analyzing and Improving the Training Dynamics of Diffusion Models",
+    "Averaging Weights Leads to Wider Optima and Better Generalization",
+    "Continual Pre-Training of Large Language Models: How to (re)warm your model?",
+    "DaWin: Training-free Dynamic Weight Interpolation for Robust Adaptation",
+    "Deep Combinatorial Aggregation",
+    "Diverse Weight Averaging for Out-of-Distribution Generalization",
+    "Fusing finetuned models for better pretraining",
+    "Git Re-Basin: Merging Models modulo Permutation Symmetries",
+    "Learning Rate Schedules in the Presence of Distribution Shift",
+    "Learning Rates as a Function of Batch Size: A Random Matrix Theory Approach to Neural Network Training",
+    "Model Merging by Uncertainty-Based Gradient Matching",
+    "Model Stock: All we need is just a few fine-tuned models",
+    "Model soups: averaging weights of multiple fine-tuned models improves accuracy without increasing inference time",
+    "Navigating Scaling Laws: Accelerating Vision Transformer"s Training via Adaptive Strategies",
+    "Predictable Scale: Part I -- Optimal Hyperparameter Scaling Law in Large Language Model Pretraining",
+    "SGDR: Stochastic Gradient Descent with Warm Restarts",
+    "SWAMP: Sparse Weight Averaging with Multiple Particles for Iterative Magnitude Pruning",
+    "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations",
+    "Sparse Model Soups: A Recipe for Improved Pruning via Model Averaging",
+    "Spurious Feature Diversification Improves Out-of-distribution Generalization",
+    "Stepsize anything: A unified learning rate schedule for budgeted-iteration training",
+    "Stop Wasting My Time! Saving Days of ImageNet and BERT Training with Latest Weight Averaging",
+    "Straight to Zero: Why Linearly Decaying the Learning Rate to Zero Works Best for LLMs",
+    "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates",
+    "Switch EMA: A Free Lunch for Better Flatness and Sharpness",
+    "The Road Less Scheduled",
+    "Weight Averaging Improves Knowledge Distillation under Domain Shift",
+    "When, Why and How Much? Adaptive Learning Rate Scheduling by Refinement",
+)
+
 
 @pytest.fixture(scope="module")
 def papers():
     return {title for entry in everything() for title in entry.paper}
 
 
-@pytest.mark.parametrize("title", PRECONDITIONERS)
+@pytest.mark.parametrize("title", PRECONDITIONERS + AVERAGES_AND_SCHEDULES)
 def test_a_paper_is_covered(papers, title):
     assert title in papers
