@@ -54,8 +54,9 @@ AVERAGES_AND_SCHEDULES = (
     "Learning Rates as a Function of Batch Size: A Random Matrix Theory Approach to Neural Network Training",
     "Model Merging by Uncertainty-Based Gradient Matching",
     "Model Stock: All we need is just a few fine-tuned models",
-    "Model soups: averaging weights of multiple fine-tuned models improves accuracy without increasing inference time",
-    "Navigating Scaling Laws: Accelerating Vision Transformer"s Training via Adaptive Strategies",
+    "Model soups: averaging weights of multiple fine-tuned models improves accuracy without increasing "
+    "inference time",
+    "Navigating Scaling Laws: Accelerating Vision Transformer's Training via Adaptive Strategies",
     "Predictable Scale: Part I -- Optimal Hyperparameter Scaling Law in Large Language Model Pretraining",
     "SGDR: Stochastic Gradient Descent with Warm Restarts",
     "SWAMP: Sparse Weight Averaging with Multiple Particles for Iterative Magnitude Pruning",
