@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,19 @@ def seen(part: Part, leaf: Leaf) -> Tensor:
 
 
 @contextmanager
+def swapped(pairs: Sequence[tuple[Tensor, Tensor]]) -> Iterator[None]:
+    """Give weights these values, and their own back exactly on leaving, also after an error."""
+    saved = [p.detach().clone() for p, _ in pairs]
+    try:
+        for p, value in pairs:
+            (torch.view_as_real(p.data) if p.is_complex() and not value.is_complex() else p.data).copy_(value)
+        yield
+    finally:
+        for (p, _), value in zip(pairs, saved, strict=True):
+            p.data.copy_(value)
+
+
+@contextmanager
 def averaged(
     optimizer: Optimizer, model: nn.Module | None = None, view: str | None = None,
     batches: Iterable[Any] | None = None,
@@ -50,28 +63,24 @@ def averaged(
     """
     if batches is not None and model is None:
         raise ValueError("batches re-estimate the model's BatchNorm statistics: pass the model too")
-    swapped: list[tuple[Tensor, Tensor]] = []
+    pairs: list[tuple[Tensor, Tensor]] = []
     found = False
     for chain, leaves in zip(optimizer.chains(), optimizer.leaves(), strict=True):
         part = view_part(chain, view)
         found = found or part is not None
         for leaf in leaves if part is not None else []:
             if leaf.state["step"] >= 1:
-                swapped.append((leaf.shown, seen(part, leaf)))  # type: ignore[arg-type]
+                pairs.append((leaf.shown, seen(part, leaf)))  # type: ignore[arg-type]
     if view is not None and not found:
         raise ValueError(f"no chain of {optimizer.factory.name} has a view of {view!r}")
-    saved = [p.detach().clone() for p, _ in swapped]
     norms = _batch_norms(model) if batches is not None else []
     kept = [{k: v.clone() for k, v in n.named_buffers(recurse=False)} for n in norms]
     try:
-        for p, value in swapped:
-            (torch.view_as_real(p.data) if p.is_complex() else p.data).copy_(value)
-        if batches is not None and norms:
-            _refresh(model, norms, batches)  # type: ignore[arg-type]
-        yield
+        with swapped(pairs):
+            if batches is not None and norms:
+                _refresh(model, norms, batches)  # type: ignore[arg-type]
+            yield
     finally:
-        for (p, _), value in zip(swapped, saved, strict=True):
-            p.data.copy_(value)
         for norm, buffers in zip(norms, kept, strict=True):
             for name, value in buffers.items():
                 getattr(norm, name).copy_(value)

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 import piste
+from merging.given import model, three_on_disk
 from piste import merging
 from piste.averaging import Snapshots
 from piste.cli.app import app
@@ -21,16 +22,10 @@ def run(*arguments: str):
     return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
 
 
-def model(seed: int) -> dict[str, torch.Tensor]:
-    g = torch.Generator().manual_seed(seed)
-    return {"a.weight": torch.randn(4, 3, generator=g), "head.weight": torch.randn(2, 4, generator=g)}
-
-
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for i in range(3):
-        merging.merge("soup", [model(i)], f"{i}.safetensors")
+    three_on_disk()
     return tmp_path
 
 

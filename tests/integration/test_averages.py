@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import warnings
 
@@ -12,17 +11,12 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import piste
+from integration.quiet import LIGHTNING
 from piste import chain
 from piste.transforms import descend, ema_weights
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TRANSFORMERS_VERBOSITY="error")
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),
-    pytest.mark.filterwarnings("ignore:.*number of training batches.*"),
-    pytest.mark.filterwarnings("ignore:.*litmodels.*"),
-]
-for _name in ("lightning.pytorch", "lightning.fabric"):
-    logging.getLogger(_name).setLevel(logging.ERROR)
+pytestmark = LIGHTNING
 
 
 @piste.optimizer

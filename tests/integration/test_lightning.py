@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 
 import pytest
@@ -10,17 +9,12 @@ import torch
 from torch.utils.data import DataLoader
 
 import piste
+from integration.quiet import LIGHTNING
 from integration.routed import LR, assert_only_hidden_matrices_are_orthogonalized, weights_of
 from tiny import assert_same, snapshot, tiny, weights, words
 
 lightning = pytest.importorskip("lightning")
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),
-    pytest.mark.filterwarnings("ignore:.*number of training batches.*"),
-    pytest.mark.filterwarnings("ignore:.*litmodels.*"),
-]
-for _name in ("lightning.pytorch", "lightning.fabric"):
-    logging.getLogger(_name).setLevel(logging.ERROR)
+pytestmark = LIGHTNING
 
 
 class Module(lightning.LightningModule):

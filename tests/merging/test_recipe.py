@@ -7,19 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from merging.given import model, three_on_disk
 from piste import merging
-
-
-def model(seed: int) -> dict[str, torch.Tensor]:
-    g = torch.Generator().manual_seed(seed)
-    return {"a.weight": torch.randn(4, 3, generator=g), "norm.weight": torch.randn(4, generator=g)}
 
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for i in range(3):
-        merging.merge("soup", [model(i)], f"{i}.safetensors")
+    three_on_disk()
     return tmp_path
 
 

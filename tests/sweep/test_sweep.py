@@ -20,10 +20,7 @@ every_kind = pytest.mark.parametrize(("name", "weights", "state"), KINDS)
 told: dict[int, dict[str, str]] = {}
 
 
-# `pytest -n 2 --dist loadgroup -m full tests/sweep`: one process starts two ranks, another three
-@pytest.mark.parametrize(
-    "world", [pytest.param(n, marks=pytest.mark.xdist_group(f"{n} ranks")) for n in (2, 3)]
-)
+@pytest.mark.parametrize("world", [2, 3])
 @pytest.mark.parametrize("asked", ["whole_is_sharded", "resumed", "resharded"])
 @every_kind
 def test_on_ranks(name, weights, state, asked, world):

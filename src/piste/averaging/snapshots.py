@@ -15,6 +15,7 @@ from .._registry import register
 from .._views import view_part
 from ..linalg.profiles import mixture
 from ..merging.files import Checkpoint, Unreadable
+from ..merging.fitting import wide
 from ..merging.writing import Row, replacing, write
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Snapshots:
         if every < 1:
             raise ValueError(f"Snapshots: every is a count of steps, at least 1; got {every}")
         self.optimizer, self.model, self.folder = optimizer, model, Path(folder)
-        self.every, self.dtype, self.count = every, dtype, 0
+        self.every, self.dtype = every, dtype
         self.names = {p: n for n, p in model.named_parameters()}
         kept = [leaf.given for part, leaves in self._parts() for leaf in leaves if leaf.given in self.names]
         if not kept:
@@ -137,7 +138,7 @@ def post_hoc(
     profiles = [(said[f"gamma_{e}"], float(said["time"])) for _, said in found for e in ENDS]
     shares = mixture(profiles, length, float(end)).tolist()
     names = [n.removeprefix("short/") for n in first if n.startswith("short/")]
-    rows = {n: Row(first[f"short/{n}"].shape, _wide(first[f"short/{n}"].dtype)) for n in names}
+    rows = {n: Row(first[f"short/{n}"].shape, wide(first[f"short/{n}"].dtype)) for n in names}
     total, done = sum(r.bytes for r in rows.values()), 0
 
     def tensors() -> Iterator[Tensor]:
@@ -171,10 +172,6 @@ def _said(file: Path) -> Mapping[str, Any]:
         return json.loads(Checkpoint(file).metadata["piste"])
     except (KeyError, ValueError) as error:
         raise Unreadable(f"{file}: not a snapshot of piste.averaging.Snapshots ({error})") from error
-
-
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    return torch.float32 if dtype.is_floating_point and dtype != torch.float64 else dtype
 
 
 register("average", "Snapshots", Snapshots)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .._registry import register
+from .._views import swapped
 
 
 class SWAD:
@@ -104,15 +105,8 @@ class SWAD:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Swap the average in, and the weights back on leaving."""
-        average = self.average()
-        saved = [p.detach().clone() for p in self.params]
-        try:
-            for p, value in zip(self.params, average, strict=True):
-                p.data.copy_(value)
+        with swapped(list(zip(self.params, self.average(), strict=True))):
             yield
-        finally:
-            for p, value in zip(self.params, saved, strict=True):
-                p.data.copy_(value)
 
     def state_dict(self) -> dict[str, Any]:
         parts = {"open": self._open, "window": self._window}

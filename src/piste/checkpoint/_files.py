@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from mmap import ACCESS_COPY, mmap
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,21 +124,28 @@ def _sum_of(file: io.FileIO) -> str:
 def to_safetensors(tensors: Mapping[str, Tensor]) -> Iterator[Any]:
     """The bytes of the file, one tensor at a time. Wide elements come first, so that each is aligned."""
     order = sorted(tensors, key=lambda k: -tensors[k].element_size())
-    header, at = {}, 0
-    for key in order:
-        t = tensors[key]
-        if t.dtype not in _NAMES:
-            raise TypeError(f"{key}: safetensors has no {t.dtype}; convert it before saving")
-        end = at + t.numel() * t.element_size()
-        header[key] = {"dtype": _NAMES[t.dtype], "shape": list(t.shape), "data_offsets": [at, end]}
+    return _bytes(head({k: (tensors[k].shape, tensors[k].dtype) for k in order}), [tensors[k] for k in order])
+
+
+def head(
+    rows: Mapping[str, tuple[Sequence[int], torch.dtype]], metadata: Mapping[str, str] | None = None
+) -> bytes:
+    """The length and the table of a file of these shapes and dtypes, whose numbers follow in this order."""
+    table: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    at = 0
+    for key, (shape, dtype) in rows.items():
+        if dtype not in _NAMES:
+            raise TypeError(f"{key}: safetensors has no {dtype}; convert it before saving")
+        end = at + math.prod(shape) * dtype.itemsize
+        table[key] = {"dtype": _NAMES[dtype], "shape": list(shape), "data_offsets": [at, end]}
         at = end
-    text = json.dumps(header).encode()
+    text = json.dumps(table).encode()
     text += b" " * (-(8 + len(text)) % 64)
-    return _bytes(len(text).to_bytes(8, "little") + text, [tensors[k] for k in order])
+    return len(text).to_bytes(8, "little") + text
 
 
-def _bytes(head: bytes, tensors: Iterable[Tensor]) -> Iterator[Any]:
-    yield head
+def _bytes(table: bytes, tensors: Iterable[Tensor]) -> Iterator[Any]:
+    yield table
     for t in tensors:
         if t.numel():
             yield t.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
+from torch.func import functional_call, vmap
 
 from .._registry import register
 
@@ -111,12 +111,12 @@ class DaWin(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         share = self.coefficients(x)
-        params, buffers = stack_module_state([self.first, self.last])  # type: ignore[arg-type]
+        first, last = (
+            {**dict(m.named_parameters()), **dict(m.named_buffers())} for m in (self.first, self.last)
+        )
 
         def at(weight: Tensor) -> dict[str, Tensor]:
-            return {n: p[0] + weight * (p[1] - p[0]) for n, p in params.items()} | {
-                n: b[0] + (weight * (b[1] - b[0]) if b.is_floating_point() else 0) for n, b in buffers.items()
-            }
+            return {n: t + weight * (last[n] - t) if t.is_floating_point() else t for n, t in first.items()}
 
         if self.clusters is None or len(x) <= self.clusters:
 

@@ -55,5 +55,10 @@ def _statistics(model: Source, first: Source, other: Source, merged: set[str]) -
             yield f"{name}: {list(mine.shape)} in {model.name}, {list(other.rows[name].shape)} in {other.name}"
 
 
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """What sums of such numbers are taken in: float64 stays, other floats become float32, and what is none stays."""
+    return torch.float32 if dtype.is_floating_point and dtype != torch.float64 else dtype
+
+
 def short(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")

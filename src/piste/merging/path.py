@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from .._registry import register
+from .fitting import wide
 from .linear import mixed
 from .recipe import Recipe
 from .running import Merge
@@ -89,7 +90,7 @@ def loss_path(a: Any, b: Any, evaluate: Evaluate, points: int = 11, layers: bool
 def _between(a: Tensor, b: Tensor, alpha: float) -> Tensor:
     if not a.dtype.is_floating_point:
         return a
-    return mixed([a.float(), b.float()], [1 - alpha, alpha]).to(a.dtype)
+    return mixed([a.to(wide(a.dtype)), b.to(wide(a.dtype))], [1 - alpha, alpha]).to(a.dtype)
 
 
 register("merge", "loss_path", loss_path)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .files import companions
-from .fitting import check, short
+from .fitting import check, short, wide
 from .recipe import DTYPES, Recipe, Rule
 from .sources import Source, source
 from .sums import Seen
@@ -87,10 +87,10 @@ class Merge:
         return sum(s.row.bytes for s in self.steps)
 
     def seen(self, name: str) -> Seen:
-        wide = _wide(self.first.rows[name].dtype)
-        read = [s.read(name).to(wide) for s in self.models]
-        base = None if self.base is None else self.base.read(name).to(wide)
-        return Seen(name, read, base, [self._known(s, name).to(wide) for s in self.statistics])
+        dtype = wide(self.first.rows[name].dtype)
+        read = [s.read(name).to(dtype) for s in self.models]
+        base = None if self.base is None else self.base.read(name).to(dtype)
+        return Seen(name, read, base, [self._known(s, name).to(dtype) for s in self.statistics])
 
     def _known(self, statistics: Source, name: str) -> Tensor:
         """Of what is not trained nothing is known: 0."""
@@ -210,7 +210,3 @@ def merge(
         seed,
     )
     return Merge(recipe).run(out, overwrite, shard_bytes, on_tensor)
-
-
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    return torch.float64 if dtype == torch.float64 else torch.float32

@@ -47,10 +47,12 @@ def greedy_soup(models: Sequence[Any], score: Score) -> Soup:
             raise ValueError(f"the score of models {list(indices)} is {value}: it must be finite")
         return mean, value
 
+    if not models:
+        raise ValueError("greedy_soup: there are no models to choose from")
     alone = [scored([i])[1] for i in range(len(models))]
     order = sorted(range(len(models)), key=lambda i: -alone[i])
-    chosen = order[:1]
-    mean, best = scored(chosen)
+    chosen, best = order[:1], alone[order[0]]
+    mean = merge("soup", [models[order[0]]])
     for i in order[1:]:
         candidate, value = scored([*chosen, i])
         if value > best:

@@ -14,9 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..checkpoint._files import DTYPES
-
-NAMES = {dtype: name for name, dtype in DTYPES.items()}
+from ..checkpoint._files import head
 
 
 class Row(NamedTuple):
@@ -70,19 +68,8 @@ def write(
     file: Path, rows: Mapping[str, Row], tensors: Iterator[Tensor], metadata: Mapping[str, str]
 ) -> None:
     """A safetensors file of these rows, in this order, as the tensors come; on the disk when this returns."""
-    table: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
-    at = 0
-    for name, row in rows.items():
-        table[name] = {
-            "dtype": NAMES[row.dtype],
-            "shape": list(row.shape),
-            "data_offsets": [at, at + row.bytes],
-        }
-        at += row.bytes
-    text = json.dumps(table).encode()
-    text += b" " * (-(8 + len(text)) % 64)
     with open(file, "xb", buffering=0) as opened:
-        _all(opened, memoryview(len(text).to_bytes(8, "little") + text))
+        _all(opened, memoryview(head(rows, metadata)))
         for row, t in zip(rows.values(), tensors, strict=True):
             if t.numel():
                 _all(opened, t.to(row.dtype).contiguous().reshape(-1).view(torch.uint8).numpy().data)

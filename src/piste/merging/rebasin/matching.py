@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from ..._registry import register
+from ..running import merge
 from .symmetry import Symmetries, spread
 
 
@@ -111,21 +112,13 @@ def merge_many(
     for _ in range(sweeps):
         moved = False
         for i in torch.randperm(len(now), generator=generator).tolist():
-            rest = mean([m for j, m in enumerate(now) if j != i])
+            rest = merge("soup", [m for j, m in enumerate(now) if j != i])
             orders = match_weights(found, rest, now[i], generator)
             if any(not torch.equal(o, torch.arange(len(o))) for o in orders):
                 now[i], moved = found.apply(now[i], orders), True
         if not moved:
             break
-    return mean(now)
-
-
-def mean(models: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    first = models[0]
-    return {
-        n: sum((m[n] for m in models[1:]), t) / len(models) if t.is_floating_point() else t
-        for n, t in first.items()
-    }
+    return merge("soup", now)
 
 
 register("merge", "match_weights", match_weights)

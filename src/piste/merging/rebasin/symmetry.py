@@ -110,12 +110,12 @@ def symmetries(model: nn.Module, example: Any) -> Symmetries:
         ) from error
     finally:
         model.train(training)
-    return _Walk(model, traced).found()
+    return _Walk(traced).found()
 
 
 class _Walk:
-    def __init__(self, model: nn.Module, traced: fx.GraphModule) -> None:
-        self.model, self.traced = model, traced
+    def __init__(self, traced: fx.GraphModule) -> None:
+        self.traced = traced
         self.modules = dict(traced.named_modules())
         self.parents: list[int] = []  # union-find over groups
         self.fixed: set[int] = set()
