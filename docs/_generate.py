@@ -96,6 +96,11 @@ def tutorial_page() -> tuple[str, dict[str, bytes]]:
     return text, resources["outputs"]
 
 
+def on_page_content(html: str, **_: Any) -> str:
+    """The names that docstrings cross-refer to, without the role that only Sphinx would read."""
+    return re.sub(r":(?:attr|class|func|meth|mod):(?=<code)", "", html)
+
+
 def on_files(files: Any, config: Any) -> Any:
     """mkdocs' hook: add the made pages to those on disk."""
     from mkdocs.structure.files import File
