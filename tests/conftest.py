@@ -9,10 +9,13 @@ import torch
 from hypothesis import settings
 
 from piste import _registry
+from piste.cli.registered import everything
 
 # derandomized: a failing example fails again; no deadline: the first example also pays for warming up
 settings.register_profile("piste", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("piste")
+
+everything()  # a module first imported within a test would lose its registrations with that test
 
 torch.set_num_threads(1)  # the tensors of tests are small: a second thread waits more than it works
 

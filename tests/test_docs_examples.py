@@ -30,12 +30,9 @@ def run(code: list[tuple[int, str]], name: str) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path, monkeypatch):
+def _elsewhere(tmp_path, monkeypatch, no_trace):
     monkeypatch.chdir(tmp_path)  # examples may write files
     monkeypatch.setenv("MPLBACKEND", "Agg")
-    from piste import _registry
-
-    monkeypatch.setattr(_registry, "_entries", dict(_registry._entries))  # examples may register
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda p: str(p.relative_to(ROOT)))
