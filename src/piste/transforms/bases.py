@@ -77,7 +77,7 @@ def follow(h: Side, q: Side, sort: bool = True) -> tuple[Side, Side, Side, Any]:
         return h, q, None, 0
     h, good = _sound(h)
     new, order = orthogonal_iteration(h, q, sort)
-    good = good & new.isfinite().all(-1).all(-1)
+    good = good & _finite(new)
     kept = torch.arange(order.shape[-1], device=order.device)
     good_rows, good_entries = good.unsqueeze(-1), good.unsqueeze(-1).unsqueeze(-1)
     return h, torch.where(good_entries, new, q), torch.where(good_rows, order, kept) if sort else None, ~good
@@ -85,9 +85,14 @@ def follow(h: Side, q: Side, sort: bool = True) -> tuple[Side, Side, Side, Any]:
 
 def _sound(h: Tensor) -> tuple[Tensor, Tensor]:
     """Statistics that are finite, and whether they were and are not zero."""
-    finite = h.isfinite().all(-1).all(-1)
+    finite = _finite(h)
     h = torch.where(finite.unsqueeze(-1).unsqueeze(-1), h, 0.0)
     return h, finite & (h.diagonal(dim1=-2, dim2=-1).amax(-1) > 0)
+
+
+def _finite(h: Tensor) -> Tensor:
+    """Whether all entries of a matrix are finite: its largest magnitude tells, in one pass."""
+    return h.abs().amax((-2, -1)).isfinite()
 
 
 def turn(rule: Any, left: tuple[Side, Side, Side], right: tuple[Side, Side, Side]) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .._transform import basis, factor, probe, square, transform
+from ..linalg.eigen import orthogonal_factor
 from ..linalg.products import symmetric
 from ._numbers import where
 from .axes import Keeps
@@ -88,7 +89,7 @@ def _followed(x: Tensor, q: Tensor, values: Tensor, beta: Any, weight: Any) -> t
     turned = q.mT @ x
     # L Q = β Q Λ + weight x (Qᵀ x)ᵀ where Q is orthogonal: L itself is not formed
     product = beta * q * values + weight * (x @ turned.mT)
-    new = torch.linalg.qr(product.to(torch.promote_types(x.dtype, torch.float32))).Q.to(x.dtype)
+    new = orthogonal_factor(product.to(torch.promote_types(x.dtype, torch.float32))).to(x.dtype)
     return new, beta * ((q.mT @ new).square() * values.mT).sum(-2, keepdim=True) + weight * (
         new.mT @ x
     ).square().sum(-1).unsqueeze(-2)
