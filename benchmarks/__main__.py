@@ -14,6 +14,7 @@ import torch
 from . import machine, measure, report
 from .checkpoints import saving
 from .fresh import ROOT
+from .merges import merging
 from .training import training
 
 
@@ -39,6 +40,8 @@ def main() -> None:
         found["steps"].update({name: run() for name, run in workloads.items() if name in options.only})
         if "training" in options.only:
             found["training"] = training(max(3, rounds // 4), say)
+        if "merging" in options.only:
+            found["merging"] = _merging(options, say)
     else:
         found["steps"] = {name: run() for name, run in workloads.items()}
         _others(found, options, rounds, say)
@@ -61,6 +64,7 @@ def _others(
     found["training"] = training(max(3, rounds // 4), say)
     say("a checkpoint")
     found["checkpoint"] = saving(*((100, 3) if options.quick else ()))
+    found["merging"] = _merging(options, say)
     found["overhead"] = measure.overhead(2 * rounds)
     found["imports"] = measure.imports(3 if options.quick else 7, say)
     times = 1  # seconds of compiling each: the scatter is small beside them
@@ -70,13 +74,18 @@ def _others(
     }
 
 
+def _merging(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+    say("merging large files")
+    return merging(*((0.2, 2) if options.quick else ()))
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rounds: a look, not a measurement")
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="only piste and torch")
     parser.add_argument("--no-write", dest="write", action="store_false", help="print, write nothing")
     parser.add_argument(
-        "--only", nargs="+", choices=["gpt", "tiny", "hidden", "block", "training"], default=[],
+        "--only", nargs="+", choices=["gpt", "tiny", "hidden", "block", "training", "merging"], default=[],
         help="measure these lists anew and put them into today's results",
     )  # fmt: skip
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's own choice)")

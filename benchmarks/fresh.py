@@ -1,6 +1,6 @@
 """What only a fresh process can tell: the first step, the memory high-water mark, the price of an import.
 
-``python -m benchmarks.fresh step NAME WORKLOAD`` and ``python -m benchmarks.fresh import`` are what the measuring
+``python -m benchmarks.fresh step NAME WORKLOAD``, ``… import`` and ``… merge METHOD FOLDER`` are what the measuring
 process starts; each prints one JSON line.
 """
 
@@ -41,7 +41,7 @@ def start(*arguments: str, threads: int, limit: float = 300) -> dict[str, Any]:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def _resident(field: str) -> int:
+def resident(field: str) -> int:
     """Bytes resident now (VmRSS) or at most so far (VmHWM)."""
     status = Path("/proc/self/status")
     if status.exists():
@@ -58,7 +58,7 @@ def first_steps(name: str, workload: str) -> dict[str, Any]:
     candidate, tensors = named(name), Tensors(workload)
     if candidate.library == "piste":
         import piste  # noqa: F401  (imported by any user's script long before its first step)
-    at_rest, clock = _resident("VmRSS"), [perf_counter()]
+    at_rest, clock = resident("VmRSS"), [perf_counter()]
     optimizer = candidate.make(tensors)
     clock.append(perf_counter())
     for _ in range(3):
@@ -76,7 +76,7 @@ def first_steps(name: str, workload: str) -> dict[str, Any]:
         "first": steps[0],
         "third": steps[2],
         "state_bytes": state_bytes(optimizer),
-        "peak_bytes": _resident("VmHWM") - at_rest,
+        "peak_bytes": resident("VmHWM") - at_rest,
         "compiled": len(graphs),
     }
 
@@ -94,6 +94,17 @@ def imports() -> dict[str, Any]:
     return {"torch": clock[1] - clock[0], "piste": clock[2] - clock[1], "heavy": heavy}
 
 
+def merge(method: str, folder: str) -> dict[str, float]:
+    """Seconds to merge the files ``model-*.safetensors`` of a folder, and what was resident at most, torch included."""
+    from piste.merging import merge as run
+
+    files = sorted(Path(folder).glob("model-*.safetensors"))
+    base = {"base": files.pop()} if method == "ties" else {}
+    began = perf_counter()
+    run(method, files, Path(folder, "out.safetensors"), **base)
+    return {"seconds": perf_counter() - began, "resident": resident("VmHWM")}
+
+
 if __name__ == "__main__":
     what, *rest = sys.argv[1:]
-    print(json.dumps({"step": first_steps, "import": imports}[what](*rest)))
+    print(json.dumps({"step": first_steps, "import": imports, "merge": merge}[what](*rest)))

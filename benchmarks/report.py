@@ -66,6 +66,7 @@ def requirements(found: dict[str, Any]) -> list[Row]:
         ),
         Row("4-bit Shampoo's matrices / their bytes in float32", found["bytes"]["4-bit factors"], 0.16, "×"),
         _spread("save + load of a checkpoint / writing and reading its bytes", disk, 1.2),
+        *_merging(found.get("merging")),
         _ratio("192 tiny tensors, AdamW / torch's fused AdamW", tiny, "AdamW · piste", 1.6),
         Row("first step of AdamW, fresh process", first.get("AdamW · piste", {}).get("first"), 1.0, "s"),
         Row(
@@ -82,6 +83,21 @@ def _ratio(what: str, steps: dict[str, Any], name: str, limit: float) -> Row:
     return Row(what, None, limit, "×") if seen is None else _spread(what, seen, limit)
 
 
+def _merging(found: dict[str, Any] | None) -> list[Row]:
+    rows = []
+    for method, what in {
+        "soup": "three 2 GB files into one",
+        "ties": "two 2 GB files and their base by TIES",
+    }.items():
+        seen = (found or {}).get(method)
+        took = f"merging {what} / reading them and writing one"
+        rows += [
+            _spread(took, seen, 1 / 0.7) if seen else Row(took, None, 1 / 0.7, "×"),
+            Row(f"resident memory while merging {what}", seen and seen["resident"] / 1e9, 1.0, "GB"),
+        ]
+    return rows
+
+
 def _spread(what: str, seen: dict[str, float], limit: float) -> Row:
     return Row(what, seen["value"], limit, "×", f"{seen['q1']:.2f}–{seen['q3']:.2f}")
 
@@ -89,7 +105,7 @@ def _spread(what: str, seen: dict[str, float], limit: float) -> Row:
 def plain(rows: list[Row]) -> str:
     """For a terminal."""
     return "\n".join(
-        f"{r.verdict.strip('*'):13}{_number(r.seen):>8} of {r.limit:g} {r.unit:3} {r.what} {r.spread}"
+        f"{r.verdict.strip('*'):13}{_number(r.seen):>8} of {r.limit:.3g} {r.unit:3} {r.what} {r.spread}"
         for r in rows
     )
 

@@ -152,3 +152,28 @@ def test_stopping_tells_how_to_go_on(here, monkeypatch):
     result = run("--task", "line.py", *SMALL)
     assert result.exit_code == 130
     assert "go on with: piste race --resume --storage races/" in result.output
+
+
+def test_branches_are_raced_shown_and_added_to(here):
+    result = run("--branch", "--lengths", "0.5", "--points", "2", "--task", "line.py", *SMALL)
+    assert result.exit_code == 0, result.output
+    assert "branching does" in result.output and "final loss after so many steps" in result.output
+    more = run("--branch", "--resume", "--lengths", "2", "--workers", "1")
+    assert more.exit_code == 0, more.output
+    assert re.search(r"^entry +3 +6 +12 *$", more.output, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--lengths", "0.5"), "belong to --branch"),
+        (("--cooldown", "0.1"), "belong to --branch"),
+        (("--branch", "--lengths", "half"), "not a list of numbers"),
+        (("--branch", "--lengths", "-1"), "above 0"),
+        (("--branch", "--minutes", "1"), "does not fit branches"),
+        (("--branch", "--lengths", "0.01"), "leave out that length"),
+    ],
+)
+def test_branches_that_cannot_be_are_refused(here, given, said):
+    result = run("--task", "line.py", *SMALL, *given)
+    assert result.exit_code != 0 and said in " ".join(result.output.split())

@@ -100,7 +100,7 @@ class Snapshots:
         path = self.folder / NAME.format(time)
         said = {"piste": json.dumps({"time": time, **{f"gamma_{e}": g for e, g in gammas.items()}})}
         with replacing(path, overwrite=True) as place:
-            write(place, rows, (found[n].cpu() for n in rows), said)
+            write(place, rows, ((n, found[n].cpu()) for n in rows), said)
         return path
 
 
@@ -141,17 +141,17 @@ def post_hoc(
     rows = {n: Row(first[f"short/{n}"].shape, wide(first[f"short/{n}"].dtype)) for n in names}
     total, done = sum(r.bytes for r in rows.values()), 0
 
-    def tensors() -> Iterator[Tensor]:
+    def tensors() -> Iterator[tuple[str, Tensor]]:
         nonlocal done
         for name, row in rows.items():
             parts = (c.read(f"{e}/{name}") for c, _ in found for e in ENDS)
-            yield _sum(parts, shares, row)
+            yield name, _sum(parts, shares, row)
             done += row.bytes
             if on_tensor is not None:
                 on_tensor(name, done, total)
 
     if out is None:
-        return dict(zip(rows, tensors(), strict=True))
+        return dict(tensors())
     with replacing(Path(out), overwrite) as place:
         write(place, rows, tensors(), {"format": "pt", "ema_length": str(length), "step": str(end)})
     return {}

@@ -30,7 +30,8 @@ from .._checkpoint import _bare_name
 from .._optimizer import Optimizer
 from ._files import Damaged as Damaged
 from ._files import from_safetensors, to_safetensors, write
-from ._folder import commit, files, listed, manifest, rotate
+from ._folder import commit, files, manifest, rotate
+from ._folder import listed as listed
 from ._random import random_state, set_random_state
 from ._tree import pack, unpack
 

@@ -36,6 +36,16 @@ def print_plan(plan: Plan, console: Console) -> None:
         )
     console.print(Text(f"{len(plan.entries)} entries: {', '.join(e.name for e in plan.entries)}"))
     console.print(table)
+    if plan.protocol.cooldown:
+        apart, done = (
+            sum(of(t) for t in plan.trials) for of in (lambda t: t.steps, lambda t: t.steps - t.begins)
+        )
+        console.print(
+            Text(
+                f"Constant rates, cooled down over the last {plan.protocol.cooldown:.0%} of each length: "
+                f"branching does {done:,} steps in place of {apart:,}."
+            )
+        )
     crew = f"{plan.workers} worker{'s' if plan.workers > 1 else ''}"
     console.print(Text(f"{len(plan.trials)} runs, about {words.duration(plan.estimate)} with {crew}."))
     console.print(

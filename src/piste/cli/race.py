@@ -41,6 +41,15 @@ FOLDER = Path("races")
 @click.option(
     "--seed", type=click.IntRange(min=0), help="Of the tuning runs; the fresh seeds follow it.  [default: 0]"
 )
+@click.option(
+    "--branch", is_flag=True, help="One long run at a constant rate, and a cooldown from it for each length."
+)
+@click.option("--lengths", help="Of --branch, in multiples of a task's steps.  [default: 0.25,0.5,0.75,1]")
+@click.option(
+    "--cooldown",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of a run.  [default: 0.2]",
+)
 @click.option("--storage", help="Journal file or database URL; several processes may share one.")
 @click.option("--resume", is_flag=True, help="Go on with the newest race here, or the one in --storage.")
 @click.option(
@@ -51,7 +60,8 @@ FOLDER = Path("races")
 def race(resume: bool, plan_only: bool, storage: str | None, out: Path | None, **asked: Any) -> None:
     """Find out which optimizer suits a problem: equal tuning budgets, fresh seeds, honest intervals.
 
-    Everything is kept in a journal: stop at any moment, go on with --resume.
+    Everything is kept in a journal: stop at any moment, go on with --resume. A race with --branch keeps checkpoints
+    beside it, and --resume --lengths adds cooldowns from any of them.
     """
     missing = [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
     if missing:
@@ -63,7 +73,8 @@ def race(resume: bool, plan_only: bool, storage: str | None, out: Path | None, *
         if resume:
             _refuse(asked, plan_only)
             storage = storage or str(_newest())
-            _finish(_resumed(storage, asked["workers"], console), storage, out, console)
+            more = _lengths(asked["lengths"])
+            _finish(_resumed(storage, asked["workers"], more, console), storage, out, console)
             return
         plan = _planned(asked, console)
         if not plan_only:
@@ -71,9 +82,38 @@ def race(resume: bool, plan_only: bool, storage: str | None, out: Path | None, *
             _finish(_run(plan, storage, console), storage, out, console)
 
 
+def _lengths(given: str | None) -> tuple[float, ...]:
+    try:
+        found = tuple(float(x) for x in (given or "").split(",") if x.strip())
+    except ValueError:
+        raise click.BadParameter(
+            f"{given!r} is not a list of numbers such as 0.25,0.5", param_hint="--lengths"
+        ) from None
+    if not all(0 < x < float("inf") for x in found):
+        raise click.BadParameter(f"lengths are above 0, got {given!r}", param_hint="--lengths")
+    return found
+
+
+def _rules(asked: dict[str, Any], mode: Any) -> Any:
+    """The protocol that the options ask for."""
+    from ..race.protocol import BRANCHES, COOLDOWN, PROTOCOLS
+
+    rules = PROTOCOLS[mode]
+    rules = replace(rules, points=asked["points"] or rules.points)
+    if not asked["branch"]:
+        if asked["lengths"] or asked["cooldown"]:
+            raise click.UsageError("--lengths and --cooldown belong to --branch: add it, or leave them out")
+        return rules
+    if asked["minutes"]:
+        raise click.UsageError(
+            "--minutes does not fit branches: leave it out, and choose --points and --lengths"
+        )
+    horizons = _lengths(asked["lengths"]) or BRANCHES
+    return replace(rules, horizons=horizons, cooldown=asked["cooldown"] or COOLDOWN)
+
+
 def _planned(asked: dict[str, Any], console: Console) -> Any:
     from ..race import plan
-    from ..race.protocol import PROTOCOLS
     from .progress import print_plan
 
     if asked["quick"] and asked["full"]:
@@ -81,14 +121,14 @@ def _planned(asked: dict[str, Any], console: Console) -> Any:
     if asked["points"] and asked["minutes"]:
         raise click.UsageError("--minutes chooses the points itself: leave out --points")
     mode = "quick" if asked["quick"] else "full" if asked["full"] else "default"
-    rules = PROTOCOLS[mode]
+    rules = _rules(asked, mode)
     entries = [name.strip() for given in asked["entries"] for name in given.split(",") if name.strip()]
     with console.status("measuring steps") as status:
         made = plan(
             tasks=list(asked["tasks"]) or None,
             entries=entries or None,
             mode=mode,
-            protocol=replace(rules, points=asked["points"] or rules.points),
+            protocol=rules,
             minutes=asked["minutes"],
             workers=asked["workers"],
             seed=asked["seed"],
@@ -108,13 +148,13 @@ def _run(plan: Any, storage: str, console: Console) -> Any:
         return run(plan, storage, on_event)
 
 
-def _resumed(storage: str, workers: int | None, console: Console) -> Any:
+def _resumed(storage: str, workers: int | None, lengths: tuple[float, ...], console: Console) -> Any:
     from ..race import resume
     from .progress import live
 
     console.print(Text(f"going on with {storage}\n", "dim"))
     with _stoppable(storage), live(console, {}) as on_event:
-        return resume(storage, workers, on_event)
+        return resume(storage, workers, on_event, lengths=lengths)
 
 
 def _finish(results: Any, storage: str, out: Path | None, console: Console) -> None:
@@ -136,7 +176,7 @@ def _refuse(asked: dict[str, Any], plan_only: bool) -> None:
     given = [
         f"--{'task' if name == 'tasks' else name}"
         for name, value in asked.items()
-        if name != "workers" and value not in (None, False, ())
+        if name not in ("workers", "branch", "lengths") and value not in (None, False, ())
     ]
     given += ["--plan"] if plan_only else []
     if given:

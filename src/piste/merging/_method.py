@@ -24,7 +24,8 @@ RESERVED = frozenset({
 
 @dataclass(frozen=True)
 class Method:
-    """A way to merge. ``asks``: what it is given by name; ``sums``: what is measured over whole models first."""
+    """A way to merge. ``asks``: what it is given by name; ``sums``: what is measured first; ``elementwise``: whether
+    each entry is merged for itself, so that a tensor may be given in pieces."""
 
     name: str
     fn: Callable[..., Tensor]
@@ -34,6 +35,7 @@ class Method:
     normalized: bool = False
     asks: tuple[str, ...] = ()
     hyper: Mapping[str, Any] = field(default_factory=dict)
+    elementwise: bool = False
 
     def needs(self, what: str) -> bool:
         """Whether it cannot do without."""
@@ -44,14 +46,19 @@ class Method:
 
 
 def method(
-    least: int = 1, most: int | None = None, normalized: bool = False, **sums: Callable[..., Any]
+    least: int = 1,
+    most: int | None = None,
+    normalized: bool = False,
+    elementwise: bool = False,
+    **sums: Callable[..., Any],
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Register a merging method.
 
     The function sees one tensor at a time: ``tensors`` of the models and, where it asks for them, the ``base`` they
     come from, their ``weights``, diagonal ``statistics`` of each, those of the base, a random ``generator``. ``least``
-    and ``most`` bound the number of models. ``normalized``: weights stand for shares and must sum to 1. ``sums`` are
-    measures over whole models, by the name of the argument that receives them: see :mod:`piste.merging.sums`.
+    and ``most`` bound the number of models. ``normalized``: weights stand for shares and must sum to 1. One that is
+    ``elementwise`` is given vectors, pieces of a tensor, so that the largest models pass through little memory.
+    ``sums`` are measures, by the name of the argument that receives them: see :mod:`piste.merging.sums`.
     """
 
     def wrap(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -62,7 +69,7 @@ def method(
             raise ValueError(
                 f"{fn.__name__}: {', '.join(taken)} means something else to `merge`: name it otherwise"
             )
-        made = Method(fn.__name__, fn, least, most, sums, normalized, tuple(parameters), hyper)
+        made = Method(fn.__name__, fn, least, most, sums, normalized, tuple(parameters), hyper, elementwise)
         register("merge", fn.__name__, fn)
         fn.method = made  # type: ignore[attr-defined]
         return fn

@@ -11,7 +11,7 @@ from . import sums
 from ._method import Tensors, method
 
 
-@method(norms=sums.statistic_norms)
+@method(elementwise=True, norms=sums.statistic_norms)
 def fisher(
     tensors: Tensors, statistics: Tensors, weights: Sequence[float], *, floor: float = 1e-6,
     by_length: bool = True, norms: Sequence[float] | None = None,
@@ -34,7 +34,7 @@ def fisher(
     return top / low
 
 
-@method()
+@method(elementwise=True)
 def gradient_matching(
     tensors: Tensors, base: Tensor, statistics: Tensors, base_statistics: Tensor, weights: Sequence[float], *,
     prior: float = 1e-6, scale: float = 1.0,

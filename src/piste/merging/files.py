@@ -53,15 +53,16 @@ class Checkpoint:
         if not self.rows:
             raise Unreadable(f"{self.path}: no tensors in it")
 
-    def read(self, name: str) -> Tensor:
-        """The tensor, in memory of its own."""
+    def read(self, name: str, cut: slice | None = None) -> Tensor:
+        """The tensor, or a ``cut`` of its elements as a vector, in memory of its own."""
         place, row = self._places[name], self.rows[name]
         if place.at < 0:
-            return self._mapped[place.file][name].clone()
-        out = torch.empty(row.shape, dtype=row.dtype)
+            t = self._mapped[place.file][name]
+            return (t if cut is None else t.reshape(-1)[cut]).clone()
+        out = torch.empty(row.shape if cut is None else cut.stop - cut.start, dtype=row.dtype)
         if out.numel():
             with open(place.file, "rb", buffering=0) as file:
-                file.seek(place.at)
+                file.seek(place.at + (0 if cut is None else cut.start * row.dtype.itemsize))
                 rest = out.reshape(-1).view(torch.uint8).numpy().data
                 while rest:
                     n = file.readinto(rest)

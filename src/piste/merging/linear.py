@@ -18,7 +18,7 @@ def mixed(tensors: Tensors, weights: Sequence[float]) -> Tensor:
     return total
 
 
-@method(normalized=True)
+@method(normalized=True, elementwise=True)
 def soup(tensors: Tensors, weights: Sequence[float]) -> Tensor:
     """θ = Σ w_i θ_i with weights that sum to one: equal ones unless they are given.
 
@@ -39,7 +39,7 @@ def soup(tensors: Tensors, weights: Sequence[float]) -> Tensor:
     return mixed(tensors, weights)
 
 
-@method(least=1, most=1)
+@method(least=1, most=1, elementwise=True)
 def wise_ft(tensors: Tensors, base: Tensor, *, alpha: float = 0.5) -> Tensor:
     """θ = (1-α)θ₀ + αθ₁: from a pre-trained model to its fine-tuned self.
 
@@ -56,7 +56,7 @@ def wise_ft(tensors: Tensors, base: Tensor, *, alpha: float = 0.5) -> Tensor:
     return mixed([base, tensors[0]], [1 - alpha, alpha])
 
 
-@method()
+@method(elementwise=True)
 def task_arithmetic(
     tensors: Tensors, base: Tensor, weights: Sequence[float], *, scale: float = 1.0
 ) -> Tensor:

@@ -37,6 +37,11 @@ class Rule:
     method: Method | None
     hyper: Mapping[str, Any]
 
+    @property
+    def by_tensor(self) -> bool:
+        """Whether what is measured first is measured over each tensor alone."""
+        return self.hyper.get("over") == "tensor"
+
 
 @dataclass
 class Recipe:

@@ -1,9 +1,10 @@
-"""Merging: look at all tables first, then go through the tensors one by one."""
+"""Merging: look at all tables first, then go through the tensors one by one, piece by piece where they allow it."""
 
 from __future__ import annotations
 
 import functools
 import json
+import math
 import shutil
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,10 +19,11 @@ from .files import companions
 from .fitting import check, short, wide
 from .recipe import DTYPES, Recipe, Rule
 from .sources import Source, source
+from .streaming import ahead, cuts
 from .sums import Seen
 from .writing import Row, replacing, write, write_shards
 
-OnTensor = Callable[[str, int, int], None]  # name, bytes done, bytes in all
+OnTensor = Callable[[str, int, int], None]  # name, bytes done, bytes in all; after each piece
 
 
 @dataclass(frozen=True)
@@ -86,65 +88,83 @@ class Merge:
     def bytes(self) -> int:
         return sum(s.row.bytes for s in self.steps)
 
-    def seen(self, name: str) -> Seen:
+    def seen(self, name: str, cut: slice | None = None) -> Seen:
         dtype = wide(self.first.rows[name].dtype)
-        read = [s.read(name).to(dtype) for s in self.models]
-        base = None if self.base is None else self.base.read(name).to(dtype)
-        return Seen(name, read, base, [self._known(s, name).to(dtype) for s in self.statistics])
+        read = [s.read(name, cut).to(dtype) for s in self.models]
+        base = None if self.base is None else self.base.read(name, cut).to(dtype)
+        return Seen(name, read, base, [self._known(s, name, cut).to(dtype) for s in self.statistics])
 
-    def _known(self, statistics: Source, name: str) -> Tensor:
+    def _known(self, statistics: Source, name: str, cut: slice | None) -> Tensor:
         """Of what is not trained nothing is known: 0."""
-        found = name in statistics.rows
-        return statistics.read(name) if found else torch.zeros(self.first.rows[name].shape)
+        if name in statistics.rows:
+            return statistics.read(name, cut)
+        return torch.zeros(self.first.rows[name].shape if cut is None else cut.stop - cut.start)
 
     @functools.cached_property
-    def sums(self) -> dict[int, dict[str, Any]]:
+    def _of_models(self) -> dict[int, dict[str, Any]]:
         """By rule, what its method must know of whole models: measured over the tensors that the rule merges."""
-        found: dict[int, dict[str, Any]] = {}
-        for step in self.steps:
-            key = id(step.rule)
-            if step.rule.method is None or key in found:
-                continue
-            names = [s.name for s in self.steps if s.rule is step.rule]
-
-            def walk(names: list[str] = names) -> Iterator[Seen]:
-                return map(self.seen, names)
-
-            found[key] = {k: f(walk, step.rule.hyper) for k, f in step.rule.method.sums.items()}
-        return found
-
-    def tensor(self, step: Step) -> Tensor:
-        """One tensor of the result. Errors: ValueError where the models hold numbers that are not finite."""
-        if step.rule.method is None:
-            return self.first.read(step.name).to(step.row.dtype)
-        method, seen = step.rule.method, self.seen(step.name)
-        given: dict[str, Any] = {
-            "tensors": seen.tensors,
-            "base": seen.base,
-            "weights": self.recipe.weights_for(method),
-            "statistics": seen.statistics,
-            "generator": torch.Generator().manual_seed(
-                zlib.crc32(f"{self.recipe.seed}/{step.name}".encode())
-            ),
-            **step.rule.hyper,
-            **self.sums[id(step.rule)],
+        rules = {id(s.rule): s.rule for s in self.steps if s.rule.method is not None and not s.rule.by_tensor}
+        return {
+            key: self._measured(rule, [s for s in self.steps if s.rule is rule])
+            for key, rule in rules.items()
         }
+
+    def _measured(self, rule: Rule, steps: Sequence[Step]) -> dict[str, Any]:
+        assert rule.method is not None
+
+        def walk() -> Iterator[Seen]:
+            return ahead(self.seen(s.name, cut) for s in steps for cut in cuts(math.prod(s.row.shape)))
+
+        return {k: f(walk, rule.hyper) for k, f in rule.method.sums.items()}
+
+    def _asked(self) -> Iterator[tuple[Step, slice | None, Any]]:
+        """What the result is made of, in its order: steps, pieces of them, and all that is read for each."""
+        for step in self.steps:
+            whole = step.rule.method is not None and not step.rule.method.elementwise
+            for cut in [None] if whole else cuts(math.prod(step.row.shape)):
+                keep = step.rule.method is None
+                yield step, cut, self.first.read(step.name, cut) if keep else self.seen(step.name, cut)
+
+    def _given(self, step: Step) -> dict[str, Any]:
+        """What is one and the same for all pieces of a tensor."""
+        method = step.rule.method
+        if method is None:
+            return {}
+        drawn = torch.Generator().manual_seed(zlib.crc32(f"{self.recipe.seed}/{step.name}".encode()))
+        sums = self._measured(step.rule, [step]) if step.rule.by_tensor else self._of_models[id(step.rule)]
+        return {"weights": self.recipe.weights_for(method), "generator": drawn, **step.rule.hyper, **sums}
+
+    def _made(self, step: Step, cut: slice | None, seen: Seen, given: Mapping[str, Any]) -> Tensor:
+        """Errors: ValueError where the models hold numbers that are not finite."""
+        method = step.rule.method
+        assert method is not None
+        tensors = {"tensors": seen.tensors, "base": seen.base, "statistics": seen.statistics}
         if self.base_statistics is not None and "base_statistics" in method.asks:
-            given["base_statistics"] = self._known(self.base_statistics, step.name).to(seen.tensors[0])
-        out = method.fn(**{a: given[a] for a in method.asks if a in given})
-        if not bool(torch.isfinite(out).all()):
-            where = [s.name for s in self._all() if not bool(torch.isfinite(s.read(step.name)).all())]
+            known = self._known(self.base_statistics, step.name, cut)
+            tensors["base_statistics"] = known.to(seen.tensors[0])
+        all_given = {**given, **tensors}
+        out = method.fn(**{a: all_given[a] for a in method.asks if a in all_given})
+        # the sum is one pass and finite unless something is not, or nearly overflows
+        if not bool(out.sum().isfinite()) and not bool(out.isfinite().all()):
+            where = [s.name for s in self._all() if not bool(s.read(step.name).isfinite().all())]
             raise ValueError(
                 f"{step.name}: the result is not finite; "
                 + (f"{', '.join(where)} is not" if where else "the models are")
             )
-        return out.to(step.row.dtype)
+        return out
 
-    def tensors(self, on_tensor: OnTensor | None = None) -> Iterator[Tensor]:
-        done = 0
-        for step in self.steps:
-            yield self.tensor(step)
-            done += step.row.bytes
+    def pieces(self, on_tensor: OnTensor | None = None) -> Iterator[tuple[str, Tensor]]:
+        """The result, in pieces that follow each other: names and vectors, or whole tensors of methods that see them
+        whole."""
+        last, done, given = None, 0, {}
+        for step, cut, read in ahead(self._asked()):
+            if step is not last:
+                last, given = step, self._given(step)
+            out = read if step.rule.method is None else self._made(step, cut, read, given)
+            out = out.to(step.row.dtype)
+            del read
+            yield step.name, out
+            done += out.numel() * step.row.dtype.itemsize
             if on_tensor is not None:
                 on_tensor(step.name, done, self.bytes)
 
@@ -157,7 +177,11 @@ class Merge:
         first model (configuration, tokenizer). Without ``out`` the state dict is returned, tied names sharing
         memory."""
         if out is None:
-            made = dict(zip((s.name for s in self.steps), self.tensors(on_tensor), strict=True))
+            made = {s.name: torch.empty(s.row.shape, dtype=s.row.dtype) for s in self.steps}
+            at = dict.fromkeys(made, 0)
+            for name, piece in ahead(self.pieces(on_tensor)):
+                made[name].view(-1)[at[name] : at[name] + piece.numel()] = piece.reshape(-1)
+                at[name] += piece.numel()
             for first, *others in self.first.ties:
                 made.update({n: made[first] for n in others if n in made and first in made})
             return made
@@ -165,11 +189,11 @@ class Merge:
         rows, metadata = {s.name: s.row for s in self.steps}, self.metadata
         with replacing(out, overwrite) as part:
             if out.suffix == ".safetensors":
-                write(part, rows, self.tensors(on_tensor), metadata)
+                write(part, rows, ahead(self.pieces(on_tensor)), metadata)
             elif out.suffix in (".bin", ".pt", ".pth"):
                 torch.save(self.run(on_tensor=on_tensor), part)
             else:
-                write_shards(part, rows, self.tensors(on_tensor), metadata, shard_bytes or 5 * 10**9)
+                write_shards(part, rows, ahead(self.pieces(on_tensor)), metadata, shard_bytes or 5 * 10**9)
                 for beside in companions(self.first):
                     shutil.copy2(beside, part)
         return {}

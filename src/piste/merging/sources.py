@@ -13,7 +13,8 @@ from .writing import Row
 
 
 class Source(Protocol):
-    """The tensors of one model: what there is, and each when it is asked for. Tied names share one tensor."""
+    """The tensors of one model: what there is, and each when it is asked for, or a ``cut`` of its elements as a vector.
+    Tied names share one tensor."""
 
     name: str
     ties: list[tuple[str, ...]]
@@ -21,7 +22,7 @@ class Source(Protocol):
     @property
     def rows(self) -> Mapping[str, Row]: ...
 
-    def read(self, name: str) -> Tensor: ...
+    def read(self, name: str, cut: slice | None = None) -> Tensor: ...
 
 
 class InMemory:
@@ -37,8 +38,9 @@ class InMemory:
         self.rows = {n: Row(tuple(t.shape), t.dtype) for n, t in tensors.items()}
         self.ties = tied(tensors)
 
-    def read(self, name: str) -> Tensor:
-        return self.tensors[name].detach().cpu()
+    def read(self, name: str, cut: slice | None = None) -> Tensor:
+        t = self.tensors[name].detach()
+        return (t if cut is None else t.reshape(-1)[cut]).cpu()
 
 
 def source(given: str | Path | Mapping[str, Tensor] | nn.Module, name: str) -> Source:

@@ -24,23 +24,15 @@ def elected(moves: Tensors, weights: Sequence[float]) -> Tensor:
     return total / torch.where(count == 0, torch.ones_like(count), count)
 
 
-def largest(move: Tensor, density: float, threshold: float | None = None) -> Tensor:
-    """The entries of largest magnitude: a share ``density`` of this tensor, or all that reach the ``threshold``."""
-    if threshold is not None:
-        return torch.where(move.abs() >= threshold, move, 0.0)
-    if density >= 1:
-        return move
-    kept = torch.zeros_like(move).flatten()
-    k = int(density * move.numel())
-    at = move.abs().flatten().argsort(descending=True, stable=True)[:k]
-    kept[at] = move.flatten()[at]
-    return kept.view_as(move)
+def largest(move: Tensor, threshold: float) -> Tensor:
+    """The entries whose magnitude reaches the ``threshold``, and those that are no numbers."""
+    return torch.where(move.abs() < threshold, 0.0, move)
 
 
-@method(thresholds=sums.largest_moves)
+@method(elementwise=True, thresholds=sums.largest_moves)
 def ties(
-    tensors: Tensors, base: Tensor, weights: Sequence[float], *, density: float = 0.2, scale: float = 1.0,
-    over: str = "tensor", thresholds: Sequence[float] | None = None,
+    tensors: Tensors, base: Tensor, weights: Sequence[float], thresholds: Sequence[float], *, density: float = 0.2,
+    scale: float = 1.0, over: str = "tensor",
 ) -> Tensor:  # fmt: skip
     """Trim, elect a sign, and merge what agrees with it.
 
@@ -48,13 +40,13 @@ def ties(
         θ = θ₀ + λ (Σ w_i δ_i / Σ w_i over the i whose δ_i has the sign γ)
 
     ``over``: "tensor" trims each tensor for itself, as merging tools do; "model" all of a model at once, as the authors
-    do. Where the sum is 0 the sign is taken for positive (the authors': for that of most entries).
+    do. Entries as large as the last of that share are kept, too. Where the sum is 0 the sign is taken for positive (the
+    authors': for that of most entries).
 
     Reference: "TIES-Merging: Resolving Interference When Merging Models", Prateek Yadav, Derek Tam, Leshem Choshen,
     Colin Raffel, Mohit Bansal, 2023, https://arxiv.org/abs/2306.01708
     """
-    over_all = thresholds or [None] * len(tensors)
-    moves = [largest(t - base, density, least) for t, least in zip(tensors, over_all, strict=True)]
+    moves = [largest(t - base, least) for t, least in zip(tensors, thresholds, strict=True)]
     return base + scale * elected(moves, weights)
 
 

@@ -1,7 +1,8 @@
-"""What some methods must know of whole models before they see a tensor: measured in passes over the files.
+"""What some methods must know before they see a tensor: measured in passes over the files.
 
-A measure is given ``walk``, which goes over all tensors that are merged (call it once for each pass), and the method's
-hyperparameters; it returns one number per model, or None where these hyperparameters ask for nothing.
+A measure is given ``walk``, which goes over all tensors that are merged, in pieces (call it once for each pass), and
+the method's hyperparameters; it returns one number per model, or None where these hyperparameters ask for nothing. It
+is taken over whole models; where a method has the hyperparameter ``over`` and that is "tensor", over each tensor alone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 
 
 class Seen(NamedTuple):
-    """One parameter of all models, in the dtype of the arithmetic."""
+    """One parameter of all models, or a piece of it, in the dtype of the arithmetic."""
 
     name: str
     tensors: Sequence[Tensor]
@@ -34,10 +35,8 @@ def statistic_norms(walk: Walk, hyper: Mapping[str, Any]) -> list[float] | None:
     return [math.sqrt(sum(column)) or 1.0 for column in zip(*rows, strict=True)]
 
 
-def largest_moves(walk: Walk, hyper: Mapping[str, Any]) -> list[float] | None:
+def largest_moves(walk: Walk, hyper: Mapping[str, Any]) -> list[float]:
     """The magnitude that a share ``density`` of all entries of θ_i - θ₀ reaches, exactly."""
-    if hyper["over"] != "model":
-        return None
 
     def moves() -> Iterator[list[Tensor]]:
         for seen in walk():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -65,20 +66,23 @@ def _runs(pid: str) -> bool:
 
 
 def write(
-    file: Path, rows: Mapping[str, Row], tensors: Iterator[Tensor], metadata: Mapping[str, str]
+    file: Path, rows: Mapping[str, Row], pieces: Iterator[tuple[str, Tensor]], metadata: Mapping[str, str]
 ) -> None:
-    """A safetensors file of these rows, in this order, as the tensors come; on the disk when this returns."""
+    """A safetensors file of these rows, in this order, as their pieces come; on the disk when this returns."""
     with open(file, "xb", buffering=0) as opened:
         _all(opened, memoryview(head(rows, metadata)))
-        for row, t in zip(rows.values(), tensors, strict=True):
-            if t.numel():
-                _all(opened, t.to(row.dtype).contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        for name, piece in pieces:
+            if piece.numel():
+                _all(
+                    opened, piece.to(rows[name].dtype).contiguous().reshape(-1).view(torch.uint8).numpy().data
+                )
         os.fsync(opened.fileno())
 
 
 def write_shards(
-    folder: Path, rows: Mapping[str, Row], tensors: Iterator[Tensor], metadata: Mapping[str, str], most: int
-) -> None:
+    folder: Path, rows: Mapping[str, Row], pieces: Iterator[tuple[str, Tensor]], metadata: Mapping[str, str],
+    most: int,
+) -> None:  # fmt: skip
     """A folder of safetensors files of at most ``most`` bytes each (a larger tensor has its own), with an index as
     Hugging Face's."""
     shards: list[dict[str, Row]] = [{}]
@@ -88,13 +92,13 @@ def write_shards(
         shards[-1][name] = row
     folder.mkdir()
     if len(shards) == 1:
-        return write(folder / "model.safetensors", rows, tensors, metadata)
-    where: dict[str, str] = {}
-    for i, shard in enumerate(shards, 1):
-        file = f"model-{i:05d}-of-{len(shards):05d}.safetensors"
-        write(folder / file, shard, (next(tensors) for _ in shard), metadata)
-        where.update(dict.fromkeys(shard, file))
-    index = {"metadata": {"total_size": sum(r.bytes for r in rows.values())}, "weight_map": where}
+        return write(folder / "model.safetensors", rows, pieces, metadata)
+    of = {name: i for i, shard in enumerate(shards) for name in shard}
+    files = [f"model-{i:05d}-of-{len(shards):05d}.safetensors" for i in range(1, len(shards) + 1)]
+    for i, its in itertools.groupby(pieces, key=lambda piece: of[piece[0]]):
+        write(folder / files[i], shards[i], its, metadata)
+    total, where = sum(r.bytes for r in rows.values()), {name: files[i] for name, i in of.items()}
+    index = {"metadata": {"total_size": total}, "weight_map": where}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2))
 
 

@@ -143,6 +143,29 @@ def band(runs: Sequence[Record]) -> list[tuple[int, float, float, float]]:
     return rows
 
 
+def length_curves(task: TaskScore, look: Mapping[str, Look]) -> str:
+    """Mean final loss over fresh seeds against the length of the run, each in a band from the lowest to the highest."""
+    shown = [e for e in task.entries if len(e.lengths) > 1]
+    if not shown:
+        return ""
+
+    def draw(ax: Axes) -> None:
+        for entry in shown:
+            steps = [m * task.info.steps for m in entry.lengths]
+            low, mean, high = zip(*((min(x), sum(x) / len(x), max(x)) for x in entry.lengths.values()))
+            style = look[entry.entry]
+            ax.fill_between(steps, low, high, color=style.colour, alpha=0.18, linewidth=0)
+            ax.plot(steps, mean, marker=style.marker, ms=5, **style.line)
+        ends = [x for e in shown for losses in e.lengths.values() for x in losses]
+        _scale(ax, min(ends), max(ends))
+        ax.set_xlim(left=0)
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        ax.set_xlabel("steps of the whole run")
+        ax.set_ylabel(task.info.metric.split(" (")[0])
+
+    return _chart(draw, f"{task.info.name}: final loss by length of the run")
+
+
 def rate_curves(task: TaskScore, look: Mapping[str, Look]) -> str:
     """Tuning losses over the learning rate in units of each entry's best: a flat valley forgives."""
     finite = [x for e in task.entries for _, x in e.rates if math.isfinite(x)]

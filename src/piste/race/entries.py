@@ -71,9 +71,10 @@ class Entry:
     def centre(self, kind: str) -> float:
         return self.centres.get(kind) or self.centres["general"]
 
-    @property
-    def schedule(self) -> str:
-        return f"{WARMUP:.0%} warm-up, then " + ("cosine to zero" if self.scheduled else "constant")
+    def schedule(self, cooldown: float = 0.0) -> str:
+        """In words, where the last `cooldown` of a run is one (0: the usual schedule)."""
+        falling = f"constant, 1 - √ to zero over the last {cooldown:.0%}" if cooldown else "cosine to zero"
+        return f"{WARMUP:.0%} warm-up, then " + (falling if self.scheduled else "constant")
 
 
 def grid(entry: Entry, kind: str, count: int) -> list[dict[str, float]]:

@@ -58,7 +58,11 @@ class Plan:
         cost = self.costs.get(trial.task, {}).get(trial.entry)
         if cost is None:
             return 0.0
-        return cost.setup + trial.steps * cost.step + (self.protocol.evaluations + 1) * cost.evaluation
+        return (
+            cost.setup
+            + (trial.steps - trial.begins) * cost.step
+            + (self.protocol.evaluations + 1) * cost.evaluation
+        )
 
     @property
     def estimate(self) -> float:
@@ -143,7 +147,7 @@ def entry_info(plan: Plan, racing: Entry) -> EntryInfo:
     tried = {t.name: points(t, racing, plan.protocol) for t in plan.tasks}
     search = {name: {k: tuple(p[k] for p in listed) for k in listed[0]} for name, listed in tried.items()}
     fixed = {k: v for k, v in racing.fixed.items() if isinstance(v, bool | int | float | str)}
-    return EntryInfo(racing.name, racing.summary, racing.schedule, fixed, search)
+    return EntryInfo(racing.name, racing.summary, racing.schedule(plan.protocol.cooldown), fixed, search)
 
 
 def plan_to_dict(plan: Plan) -> dict[str, Any]:

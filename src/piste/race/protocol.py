@@ -6,10 +6,12 @@ import hashlib
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from .entries import Entry, grid, space
+from .branching import begins
+from .entries import WARMUP, Entry, grid, space
+from .errors import RaceError
 from .results import Phase, Record
 from .task import Task
 
@@ -21,7 +23,11 @@ EDGE = 0.1  # share of a log-uniform range, at either end, that counts as its ed
 class Protocol:
     """`points` hyperparameter settings at full length on one seed, the best of them on `seeds` fresh ones; the
     `reference` entry also at other `horizons` on `horizon_seeds` of these. `threads` is part of the rules because
-    sums are rounded differently with another number of them. Tuning runs on `seed`, the fresh ones follow it."""
+    sums are rounded differently with another number of them. Tuning runs on `seed`, the fresh ones follow it.
+
+    With a `cooldown`, a share of a run, everyone runs at a constant rate that falls to 0 at the end; then all entries
+    are tried at all `horizons` on all fresh seeds, each a branch of one long run (`piste.race.branching`).
+    Errors (RaceError): a cooldown that is no share, or that would begin before the warm-up has ended."""
 
     mode: Mode = "default"
     points: int = 4
@@ -33,6 +39,22 @@ class Protocol:
     reference: str = "AdamW"
     threads: int = 1
     seed: int = 0
+    cooldown: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.cooldown < 1:
+            raise RaceError(f"a cooldown is a share of a run, from 0 to below 1; got {self.cooldown:g}")
+        shortest = min((1.0, *self.horizons))
+        if self.cooldown and (1 - self.cooldown) * shortest < WARMUP:
+            raise RaceError(
+                f"at {shortest:g} of the steps a cooldown of {self.cooldown:g} begins before the warm-up "
+                f"({WARMUP:g} of the steps) has ended: leave out that length, or take a shorter cooldown"
+            )
+
+    @property
+    def lengths(self) -> tuple[float, ...]:
+        """All lengths, in multiples of a task's steps, the shortest first."""
+        return tuple(sorted({1.0, *self.horizons}))
 
     def fresh(self, count: int) -> range:
         """Seeds that tuning has not seen."""
@@ -47,6 +69,11 @@ PROTOCOLS: dict[Mode, Protocol] = {
     ),
 }
 
+COOLDOWN, BRANCHES = (
+    0.2,
+    (0.25, 0.5, 0.75),
+)  # of `--branch`: the share that Hägele et al. found enough, and lengths
+
 # What `--minutes` tries, from the most informative to the least: (points, seeds, horizon seeds).
 LADDER = (
     (12, 10, 5), (12, 7, 5), (10, 5, 5), (8, 5, 3), (6, 5, 3), (5, 4, 3), (4, 4, 3), (4, 3, 3), (4, 3, 2), (4, 3, 1),
@@ -56,7 +83,8 @@ LADDER = (
 
 @dataclass(frozen=True)
 class Trial:
-    """One run to do. `choice` is the index of its hyperparameters; None means the best of the tuning runs."""
+    """One run to do. `choice` is the index of its hyperparameters; None means the best of the tuning runs. It is ready
+    when the run `after` is done, and `begins` at that step, where a checkpoint of that one is."""
 
     key: str
     task: str
@@ -66,6 +94,8 @@ class Trial:
     steps: int
     horizon: float = 1.0
     choice: int | None = None
+    after: str | None = None
+    begins: int = 0
 
 
 def trials(tasks: Sequence[Task], entries: Sequence[Entry], protocol: Protocol) -> list[Trial]:
@@ -73,6 +103,14 @@ def trials(tasks: Sequence[Task], entries: Sequence[Entry], protocol: Protocol) 
     listed: list[Trial] = []
     for task in tasks:
         listed += [_tuning(task, e, i, protocol.seed) for e in entries for i in range(protocol.points)]
+        if protocol.cooldown:
+            listed += [
+                t
+                for e in entries
+                for s in protocol.fresh(protocol.seeds)
+                for t in _branches(task, e, s, protocol)
+            ]
+            continue
         listed += [_final(task, e, seed) for e in entries for seed in protocol.fresh(protocol.seeds)]
         if any(e.name == protocol.reference for e in entries):
             seeds = protocol.fresh(protocol.horizon_seeds)
@@ -136,6 +174,18 @@ def _tuning(task: Task, entry: Entry, choice: int, seed: int) -> Trial:
 
 def _final(task: Task, entry: Entry, seed: int) -> Trial:
     return Trial(f"{task.name}/{entry.name}/final/{seed}", task.name, entry.name, "final", seed, task.steps)
+
+
+def _branches(task: Task, entry: Entry, seed: int, protocol: Protocol) -> list[Trial]:
+    """One seed at all lengths, the shortest first: each goes on from where the one before began to cool down."""
+    listed: list[Trial] = []
+    for length in protocol.lengths:
+        trial = _final(task, entry, seed) if length == 1 else _horizon(task, entry.name, length, seed)
+        if listed:
+            last, share = listed[-1], protocol.cooldown if entry.scheduled else 0.0
+            trial = replace(trial, after=last.key, begins=begins(share, last.steps))
+        listed.append(trial)
+    return listed
 
 
 def _horizon(task: Task, reference: str, horizon: float, seed: int) -> Trial:

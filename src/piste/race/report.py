@@ -115,6 +115,10 @@ def _task(results: Results, task: TaskScore, look: Mapping[str, Look]) -> dict[s
             charts.rate_curves(task, look),
             "Tuning: loss over learning rate on one seed; a cross is a failed run",
         ),
+        (
+            charts.length_curves(task, look) if results.protocol.get("cooldown") else "",
+            "Final loss by length, each a cooldown branched off one long run: mean and range over fresh seeds",
+        ),
     )
     return {
         "info": task.info,
@@ -130,6 +134,7 @@ def _task(results: Results, task: TaskScore, look: Mapping[str, Look]) -> dict[s
         "rows": [_row(e, task) for e in task.entries],
         "charts": [(Markup(svg), caption) for svg, caption in drawn if svg],
         "tuning": [_tuning(e, task) for e in task.entries if e.rates],
+        "lengths": words.lengths(task) if results.protocol.get("cooldown") else None,
         "routing": [(e, table) for e, table in results.routing.get(name, {}).items() if table],
         "data": task.info.data_hash[:12],
     }

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from .errors import RaceError
 from .events import Event, OnEvent, event_from_dict
 from .planning import Plan, costs_from_dict, plan_from_dict, plan_to_dict
 from .results import Results, results_from_plan
-from .store import Store, export, load_plan, open_store, records, save_plan
+from .store import Store, export, load_plan, open_store, records, replace_plan, save_plan
 from .worker import work
 
 GRACE = 5.0  # seconds a worker process gets to end by itself
@@ -46,10 +46,22 @@ def resume(
     workers: int | None = None,
     on_event: OnEvent = lambda event: None,
     jsonl: Path | None = None,
+    lengths: Sequence[float] = (),
 ) -> Results:
-    """Continue, or join, the race that `storage` holds; its plan is stored with it."""
+    """Continue, or join, the race that `storage` holds; its plan is stored with it.
+
+    To a race whose runs branch off one long run `lengths` more may be added: each begins at the last checkpoint before
+    its cooldown. Errors (RaceError): lengths for another race, or too short ones.
+    """
     store = open_store(storage, create=False, jsonl=jsonl)
     plan = plan_from_dict(load_plan(store))
+    if lengths:
+        if not plan.protocol.cooldown:
+            raise RaceError(
+                f"the race in {store.url} does not branch, it takes no lengths: begin one with --branch"
+            )
+        plan = replace(plan, protocol=replace(plan.protocol, horizons=(*plan.protocol.horizons, *lengths)))
+        replace_plan(store, plan.fingerprint, plan_to_dict(plan))
     most = max(1, cores() // plan.protocol.threads)
     return _go(replace(plan, workers=most if workers is None else workers), store, on_event)
 

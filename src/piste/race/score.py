@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Literal
 
@@ -37,7 +37,8 @@ class EntryScore:
 
     `difference` is `loss` minus the reference's, `speedup` the reference's steps to the same loss over the
     task's steps, both with simultaneous bounds; None for the reference itself or where it is missing.
-    `seconds` is the task's steps times a step measured alone. `rates` are the tuning runs as `(rate, loss)`.
+    `seconds` is the task's steps times a step measured alone. `rates` are the tuning runs as `(rate, loss)`, `lengths`
+    the losses of completed runs by their length, in multiples of the task's steps.
     """
 
     entry: str
@@ -55,6 +56,7 @@ class EntryScore:
     rates: tuple[tuple[float, float], ...] = ()
     sensitivity: float | None = None
     flags: tuple[str, ...] = ()
+    lengths: Mapping[float, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def score_task(results: Results, task: str, reference: str = "AdamW") -> TaskSco
     spread = spreads(whole, apart)
     places = ranks(whole, apart) if whole else {}
     compared = against(whole, reference, apart) if reference in whole else {}
-    horizons = _horizons(results, task, reference, whole)
+    horizons = _lengths(results, task, reference) if reference in whole else {}
     entries = (
         replace(
             _describe(results, info, name, name in apart),
@@ -196,6 +198,7 @@ def _describe(results: Results, info: TaskInfo, name: str, alone: bool) -> Entry
         rates=_rates(tuning),
         sensitivity=rate_sensitivity([_loss(r) for r in tuning], _ceiling(results, info)) if tuning else None,
         flags=_flags(finals, tuning, alone),
+        lengths=_lengths(results, info.name, name),
     )
 
 
@@ -204,18 +207,11 @@ def _median(values: Iterable[float | None]) -> float | None:
     return median(known) if known else None
 
 
-def _horizons(
-    results: Results, task: str, reference: str, whole: Mapping[str, Sequence[float]]
-) -> dict[float, tuple[float, ...]]:
-    """The reference's completed runs by horizon, its final runs among them as horizon 1."""
-    found: dict[float, tuple[float, ...]] = {}
-    if reference not in whole:
-        return found
-    runs = [r for r in results.select(task, reference, "horizon") if r.ok]
-    for multiple in sorted({r.horizon for r in runs}):
-        found[multiple] = tuple(_loss(r) for r in runs if r.horizon == multiple)
-    found[1.0] = tuple(whole[reference])
-    return dict(sorted(found.items()))
+def _lengths(results: Results, task: str, name: str) -> dict[float, tuple[float, ...]]:
+    """Losses of an entry's completed runs on fresh seeds by their horizon, the shortest first."""
+    runs = [r for phase in ("horizon", "final") for r in results.select(task, name, phase) if r.ok]
+    multiples = sorted({r.horizon for r in runs})
+    return {m: tuple(_loss(r) for r in runs if r.horizon == m) for m in multiples}
 
 
 def _speedup(

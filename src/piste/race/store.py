@@ -69,18 +69,28 @@ def save_plan(store: Store, identity: str, plan: Mapping[str, Any]) -> None:
     with store.guard, _explained(store.url):
         kept = store.optuna.get_study_user_attrs(store.study)
         if "fingerprint" not in kept:  # written last: without it the plan is not whole
-            text = json.dumps(plan)
-            parts = [text[i : i + PART] for i in range(0, len(text), PART)]
-            for i, part in enumerate(parts):
-                store.optuna.set_study_user_attr(store.study, f"plan/{i}", part)
-            store.optuna.set_study_user_attr(store.study, "parts", len(parts))
-            store.optuna.set_study_user_attr(store.study, "fingerprint", identity)
+            _write_plan(store, identity, plan)
             return
     if kept["fingerprint"] != identity:
         raise RaceError(
             f"storage {store.url} holds another race (other tasks, entries or protocol); go on with that one "
             "by --resume alone, or choose another --storage"
         )
+
+
+def replace_plan(store: Store, identity: str, plan: Mapping[str, Any]) -> None:
+    """Put a plan that asks for more in the place of the stored one; what has run stays."""
+    with store.guard, _explained(store.url):
+        _write_plan(store, identity, plan)
+
+
+def _write_plan(store: Store, identity: str, plan: Mapping[str, Any]) -> None:
+    text = json.dumps(plan)
+    parts = [text[i : i + PART] for i in range(0, len(text), PART)]
+    for i, part in enumerate(parts):
+        store.optuna.set_study_user_attr(store.study, f"plan/{i}", part)
+    store.optuna.set_study_user_attr(store.study, "parts", len(parts))
+    store.optuna.set_study_user_attr(store.study, "fingerprint", identity)
 
 
 def load_plan(store: Store) -> dict[str, Any]:

@@ -17,6 +17,8 @@ def print_leaderboard(results: Results, console: Console | None = None) -> None:
     tasks = sorted(score(results).values(), key=lambda t: not t.admission.admitted)
     for task in tasks:
         console.print(leaderboard(task, narrow=console.width < 100))
+        if results.protocol.get("cooldown"):
+            console.print(by_length(task))
     missing = results.planned - len(results.records)
     if missing > 0:
         console.print(Text(f"Not finished: {missing} of {results.planned} runs are still to come.", "yellow"))
@@ -46,6 +48,20 @@ def leaderboard(task: TaskScore, narrow: bool = False) -> RenderableType:
     flags = [Text(f"{e.entry}: {flag}", "yellow") for e in task.entries for flag in e.flags]
     scale = Text(words.scale([task]), "dim")
     return Group(head, Text(words.verdict(task)), Text(""), table, *flags, scale, Text(""))
+
+
+def by_length(task: TaskScore) -> RenderableType:
+    """Final losses at every length, of a race whose runs branch off one long run."""
+    heads, rows = words.lengths(task)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("entry")
+    for head in heads:
+        table.add_column(head, justify="right")
+    for name, losses in rows:
+        table.add_row(name, *losses)
+    return Group(
+        Text(f"{task.info.name}: final loss after so many steps, mean over fresh seeds"), table, Text("")
+    )
 
 
 def _cells(entry: EntryScore, task: TaskScore) -> list[str]:

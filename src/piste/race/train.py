@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .branching import Branching, Progress, Whole
 from .entries import Entry, factor
 from .results import Point, Status, finite
 from .task import Data, Task, batches, build, load, parameter_count, validate
@@ -57,38 +60,41 @@ def train(
     steps: int,
     evaluations: int,
     report: Report = lambda *_: None,
+    branching: Branching | None = None,
 ) -> Outcome:
-    """Train `task` with `entry` for `steps` and evaluate `evaluations` times, the last time at the end."""
+    """Train `task` with `entry` for `steps` and evaluate `evaluations` times, the last time at the end; with
+    `branching` at a constant rate with a cooldown, from the last checkpoint before it."""
     began = time.perf_counter()
     data, model = load(task), build(task, seed)
     optimizer = entry.build(model, **{**entry.fixed, **hyper})
     rates = [group["lr"] for group in optimizer.param_groups]
-    stops = {round(steps * (i + 1) / evaluations) for i in range(evaluations)} | {steps}
-    curve, train_curve = [(0, validate(task, model, data))], []
-    recent: list[float] = []
-    error, start = None, math.nan
-    for step, batch in zip(range(1, steps + 1), batches(data, task.batch, seed), strict=False):
+    way = branching or Whole(partial(factor, entry), evaluations)
+    run = way.found(steps, model, optimizer) or Progress(curve=[(0, validate(task, model, data))])
+    stops, error = way.stops(steps), None
+    feed = islice(batches(data, task.batch, seed), run.step, None)
+    for step, batch in zip(range(run.step + 1, steps + 1), feed, strict=False):
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * factor(entry, step - 1, steps)
+            group["lr"] = rate * way.factor(step - 1, steps)
         loss = _step(task, entry, model, optimizer, batch)
-        start = loss if step == 1 else start
-        recent.append(loss)
+        run.step, run.start = step, loss if step == 1 else run.start
+        run.recent.append(loss)
         if not math.isfinite(loss):
             error = f"the training loss became {loss} at step {step} of {steps}"
             break
-        if step not in stops:
-            report(step, loss, None)
-            continue
-        curve.append((step, validated(task, model, optimizer, data)))
-        train_curve.append((step, sum(recent) / len(recent)))
-        report(step, loss, curve[-1][1])
-        recent = []
-    error = error or _blown(start, curve, train_curve)
+        seen = validated(task, model, optimizer, data) if step in stops else None
+        if seen is not None:
+            run.curve.append((step, seen))
+            run.train_curve.append((step, sum(run.recent) / len(run.recent)))
+            run.recent = []
+        report(step, loss, seen)
+        if step == way.begins(steps):
+            way.keep(model, optimizer, run)
+    error = error or _blown(run.start, run.curve, run.train_curve)
     return Outcome(
         status="diverged" if error else "ok",
-        val_loss=None if error else curve[-1][1],
-        curve=finite(curve),
-        train_curve=finite(train_curve),
+        val_loss=None if error else run.curve[-1][1],
+        curve=finite(run.curve),
+        train_curve=finite(run.train_curve),
         seconds=time.perf_counter() - began,
         state_bytes=state_bytes(optimizer),
         parameters=parameter_count(model),

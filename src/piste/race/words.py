@@ -149,6 +149,16 @@ def steps(interval: Interval | None, task: TaskScore) -> str:
     return f"{task.info.steps * interval.mid:,.0f}"
 
 
+def lengths(task: TaskScore) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """A table of final losses by length: its heads, in steps, and for each entry its mean losses."""
+    multiples = sorted({m for e in task.entries for m in e.lengths})
+    rows = [
+        (e.entry, [loss(sum(x) / len(x), task) if (x := e.lengths.get(m)) else "–" for m in multiples])
+        for e in task.entries
+    ]
+    return [f"{round(m * task.info.steps):,}" for m in multiples], rows
+
+
 def duration(value: float | None) -> str:
     if value is None:
         return "–"

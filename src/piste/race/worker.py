@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 import time
 import traceback
@@ -14,7 +16,8 @@ from typing import Any
 import torch
 
 from . import store as storage
-from .entries import Entry
+from .branching import Branching
+from .entries import WARMUP, Entry
 from .errors import RaceError
 from .events import Event, OnEvent
 from .planning import Plan
@@ -134,13 +137,38 @@ def _outcome(
     task, entry = plan.task(trial.task), plan.entry(trial.entry)
     began = time.perf_counter()
     try:
-        return train(task, entry, hyper, trial.seed, trial.steps, plan.protocol.evaluations, report)
+        branching = _branching(plan, store, trial, hyper)
+        return train(
+            task, entry, hyper, trial.seed, trial.steps, plan.protocol.evaluations, report, branching
+        )
     except (RaceError, _TakenAwayError):
         raise
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(where.filename).name}:{where.lineno}"
         return _failed(f"{type(error).__name__}: {error} ({place})", time.perf_counter() - began)
+
+
+def _branching(plan: Plan, store: Store, trial: Trial, hyper: Mapping[str, float]) -> Branching | None:
+    """How a run is cut into what all lengths share and its own cooldown. The shared part lies beside the journal, in a
+    folder whose name tells apart whatever it depends on."""
+    rules, task, entry = plan.protocol, plan.task(trial.task), plan.entry(trial.entry)
+    if not rules.cooldown:
+        return None
+    warmup, stride = max(1, round(WARMUP * task.steps)), max(1, round(task.steps / rules.evaluations))
+    made_of = [
+        plan.infos[task.name].data_hash,
+        task.batch,
+        repr(entry.fixed),
+        hyper,
+        warmup,
+        stride,
+        rules.threads,
+    ]
+    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]
+    folder = store.jsonl.with_suffix(".checkpoints") / task.name / entry.name / f"seed-{trial.seed}-{digest}"
+    share = rules.cooldown if entry.scheduled else 0.0
+    return Branching(share, warmup, stride, None if trial.phase == "tune" else folder)
 
 
 def _record(plan: Plan, trial: Trial, hyper: dict[str, float] | None, outcome: Outcome) -> Record:
@@ -179,7 +207,9 @@ def _failed(error: str, seconds: float = 0.0) -> Outcome:
 
 def _ready(plan: Plan, trial: Trial, done: Mapping[str, Record]) -> bool:
     """Whether all that a run depends on is known."""
-    return trial.choice is not None or all(key in done for key in _tuning_keys(plan, trial))
+    if trial.choice is not None:
+        return True
+    return all(key in done for key in _tuning_keys(plan, trial)) and trial.after in (None, *done)
 
 
 def _hyper(plan: Plan, trial: Trial, done: Mapping[str, Record]) -> dict[str, float] | None:
