@@ -1,8 +1,8 @@
 """How long merging three large files takes beside reading them and writing one, and how much memory it holds.
 
-Files of bfloat16 matrices. Before each round the inputs are put out of the page cache, so that both sides read them from
-the disk, and both write to the disk (fsync). Each merge runs in a fresh process, whose high-water mark counts everything
-in it, torch included.
+Files of bfloat16 matrices. Before each round the inputs are put out of the page cache, so that both sides read them
+from the disk, and both write to the disk (fsync). Each merge runs in a fresh process, whose high-water mark counts
+everything in it, torch included.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import piste
 
 sys.path.insert(0, str(Path(__file__).parent))
 import _evidence
+import _pictures
 
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- optimizers: made by docs/_generate.py -->", "<!-- end -->"
@@ -107,7 +108,7 @@ def on_files(files: Any, config: Any) -> Any:
 
     tutorial, pictures = tutorial_page()
     made = {"index.md": home_page(), "optimizers.md": optimizers_page(), "tutorial.md": tutorial, **pictures}
-    made |= _evidence.pages()
+    made |= _evidence.pages() | _pictures.pages()
     for name, content in made.items():
         files.append(File.generated(config, name, content=content))
     return files

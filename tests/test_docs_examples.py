@@ -14,7 +14,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#]+)")
-MADE = {"evidence.md", "index.md", "optimizers.md", "tutorial.md"}  # by docs/_generate.py
+PICTURES = {"barrier.svg", "branches.svg", "path.svg", "schedules.svg", "weights.svg"}  # by docs/_pictures.py
+MADE = {"evidence.md", "index.md", "optimizers.md", "tutorial.md", *PICTURES}  # by docs/_generate.py
 
 
 def blocks(page: Path) -> list[tuple[int, str]]:
