@@ -18,6 +18,7 @@ FULL = pytest.mark.full
 
 WORLDS = [
     (3, "sharding.cases", ()),
+    (3, "sharding.averages", ()),
     (2, "sharding.cases", (FULL,)),
     (4, "sharding.planes", (FULL,)),
     (2, "sharding.costs", ()),  # what `piste.cost` plans is what ranks hold and send
