@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
 from piste.linalg import eigenbasis, orthogonal_iteration
+from piste.linalg.eigen import orthogonal_factor
 
 
 def symmetric(*shape: int, seed: int = 0) -> Tensor:
@@ -85,3 +87,18 @@ def test_an_embeddings_statistics_have_an_eigenbasis():
     torch.testing.assert_close(q.mT @ q, torch.eye(512), rtol=0, atol=1e-5)
     off = q.mT @ a @ q
     assert (off - torch.diag(off.diagonal())).abs().max() < 1e-4 * a.abs().max() * 10
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (9, 4), (3, 6, 6), (0, 4, 4)])
+def test_the_orthogonal_factor_is_that_of_qr(shape):
+    a = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    q = orthogonal_factor(a)
+    torch.testing.assert_close(q, torch.linalg.qr(a).Q, rtol=1e-13, atol=1e-13)
+    assert orthogonal_factor(a.to("meta")).shape == q.shape
+
+
+def test_an_orthogonal_factor_of_less_than_full_rank_is_orthogonal():
+    a = torch.randn(7, 2, dtype=torch.float64) @ torch.randn(2, 7, dtype=torch.float64)
+    for x in (a, torch.zeros(4, 4, dtype=torch.float64)):
+        q = orthogonal_factor(x)
+        torch.testing.assert_close(q.mT @ q, torch.eye(q.shape[-1], dtype=q.dtype), rtol=0, atol=1e-12)
