@@ -75,7 +75,7 @@ def step(
     for leaf in leaves.values():
         at = leaf.state["step"]
         if at <= 0:
-            leaf.state.update({name: leaf.real(leaf.param) for name in weights})
+            leaf.state.update({name: leaf.real(leaf.param).expand_as(leaf.state[name]) for name in weights})
         lanes.setdefault(at + 1, []).append(leaf)
     given = Pass(dict(grads), extras, compile=False, seed=seed)
     run([make_lane(members, chain, at) for at, members in lanes.items()], given, _meet)

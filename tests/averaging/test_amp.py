@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from averaging.chains import AVERAGES, make
-from piste import checkpoint
+from piste import checkpoint, functional
 from piste.averaging import Snapshots, post_hoc
 
 X = torch.randn(32, 6, generator=torch.Generator().manual_seed(0))
@@ -90,3 +90,25 @@ def test_snapshots_of_a_resumed_run_are_those_of_a_whole_one(tmp_path):
         assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
     one, two = (post_hoc(tmp_path / run, length=0.15) for run in ("whole", "two"))
     assert all(torch.equal(one[k], two[k]) for k in one)
+
+
+@pytest.mark.parametrize("name", AVERAGES)
+def test_as_a_pure_function(name):
+    """The same path, and the same averages kept, as by the optimizer."""
+    model = net().double()
+    opt = make(name, model)
+    (rule,) = opt.chains()
+    params = {n: p.detach().clone() for n, p in model.named_parameters()}
+    state = functional.init(rule, params)
+    for i in range(5):
+        opt.zero_grad()
+        model(X.double() + 0.1 * i).square().mean().backward()
+        grads = {n: p.grad.clone() for n, p in model.named_parameters()}
+        opt.step()
+        params, state = functional.step(rule, grads, state, params)
+    for n, p in model.named_parameters():
+        torch.testing.assert_close(params[n], p.detach(), rtol=1e-12, atol=1e-13)
+        for slot, value in opt.state[p].items():
+            if isinstance(value, torch.Tensor):
+                kept = state[n][slot]
+                torch.testing.assert_close(kept.reshape(value.shape), value, rtol=1e-12, atol=1e-13)

@@ -102,3 +102,14 @@ def test_an_orthogonal_factor_of_less_than_full_rank_is_orthogonal():
     for x in (a, torch.zeros(4, 4, dtype=torch.float64)):
         q = orthogonal_factor(x)
         torch.testing.assert_close(q.mT @ q, torch.eye(q.shape[-1], dtype=q.dtype), rtol=0, atol=1e-12)
+
+
+def test_an_orthogonal_factor_has_derivatives():
+    a, way = (
+        torch.randn(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(s)) for s in (0, 1)
+    )
+    _, forward = torch.func.jvp(orthogonal_factor, (a,), (way,))
+    _, want = torch.func.jvp(lambda x: torch.linalg.qr(x).Q, (a,), (way,))
+    torch.testing.assert_close(forward, want)
+    assert torch.autograd.gradcheck(orthogonal_factor, a.requires_grad_())
+    assert torch.compile(orthogonal_factor, backend="eager", fullgraph=True)(a.detach()).shape == (4, 4)

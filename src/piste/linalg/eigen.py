@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 _SMALL = 256  # rows below which float64 is used whatever comes in
 
@@ -71,7 +72,9 @@ def orthogonal_iteration(a: Tensor, q: Tensor, sort: bool = True) -> tuple[Tenso
 
 def orthogonal_factor(a: Tensor) -> Tensor:
     """Q of A = QR for tall or square A. `torch.linalg.qr` clears the part of R below the diagonal as well, which takes
-    a sixth of its time at 2048 x 2048; it runs where tensors have no data, which `torch.geqrf` does not know."""
-    if a.device.type == "meta" or torch.compiler.is_compiling():
+    a sixth of its time at 2048 x 2048; it runs where `torch.geqrf` does not: without data, or where a derivative is
+    wanted."""
+    differentiated = a.requires_grad or forward_ad.unpack_dual(a).tangent is not None
+    if differentiated or a.device.type == "meta" or torch.compiler.is_compiling():
         return torch.linalg.qr(a).Q
     return torch.linalg.householder_product(*torch.geqrf(a))
