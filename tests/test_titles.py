@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from piste.cli.registered import everything
+from piste.evidence import claims
 
 PRECONDITIONERS = (
     "4-bit Shampoo for Memory-Efficient Network Training",
@@ -44,6 +45,7 @@ AVERAGES_AND_SCHEDULES = (
     "AdAdaGrad: Adaptive Batch Size Schemes for Adaptive Gradient Methods",
     "Analyzing and Improving the Training Dynamics of Diffusion Models",
     "Averaging Weights Leads to Wider Optima and Better Generalization",
+    "Butterfly Effects of SGD Noise: Error Amplification in Behavior Cloning and Autoregression",
     "Continual Pre-Training of Large Language Models: How to (re)warm your model?",
     "DaWin: Training-free Dynamic Weight Interpolation for Robust Adaptation",
     "Deep Combinatorial Aggregation",
@@ -73,6 +75,9 @@ AVERAGES_AND_SCHEDULES = (
     "When, Why and How Much? Adaptive Learning Rate Scheduling by Refinement",
 )
 
+# what it says is how others' numbers change with the width: one claim holds it
+SCALES = "On the Parameterization of Second-Order Optimization Effective Towards the Infinite Width"
+
 
 @pytest.fixture(scope="module")
 def papers():
@@ -82,3 +87,9 @@ def papers():
 @pytest.mark.parametrize("title", PRECONDITIONERS + AVERAGES_AND_SCHEDULES)
 def test_a_paper_is_covered(papers, title):
     assert title in papers
+
+
+@pytest.mark.parametrize("title", sorted({*PRECONDITIONERS, *AVERAGES_AND_SCHEDULES} - {SCALES}))
+def test_a_paper_has_two_claims_or_more(title):
+    everything()
+    assert sum(c.paper == title for c in claims()) >= 2
