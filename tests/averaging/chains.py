@@ -23,7 +23,7 @@ AVERAGES: dict[str, Callable[[], Any]] = {
 
 def make(name: str, net: Any, **engine: Any) -> Any:
     @piste.optimizer
-    def Averaged(lr: float = 0.05) -> Any:
+    def AdamOnAverages(lr: float = 0.05) -> Any:
         return piste.chain(parts.scale_by_adam(0.9, 0.99, 1e-8), parts.descend(lr), AVERAGES[name]())
 
-    return Averaged(net, **engine)
+    return AdamOnAverages(net, **engine)
