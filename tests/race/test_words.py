@@ -92,3 +92,13 @@ def test_verdicts_claim_only_what_is_shown(code):
     assert "AdamW" not in words.verdict(alone)
     empty = score(replace(results(), records=()))["code"]
     assert words.verdict(empty) == "On code no entry has finished its fresh-seed runs."
+
+
+def test_a_reference_that_was_not_run_longer_is_not_said_to_need_one_times_the_steps(code):
+    entries = tuple(
+        replace(e, speedup=Interval(math.inf, math.inf, math.inf)) if e.speedup else e for e in code.entries
+    )
+    short = replace(code, entries=entries, horizons={0.5: (4.6,), 1.0: (4.4,)})
+    assert "AdamW does not end as low as Muon at any length that was run." in words.verdict(short)
+    longer = replace(short, horizons={1.0: (4.4,), 2.0: (4.3,)})
+    assert "AdamW needs at least 2 times the steps" in words.verdict(longer)

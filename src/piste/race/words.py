@@ -54,6 +54,8 @@ def _beside_reference(task: TaskScore, ranked: Sequence[EntryScore]) -> str:
     best = better[0]
     if not best.speedup:
         return ""
+    if best.speedup.mid == math.inf and max(task.horizons) <= 1:
+        return f"{task.reference} does not end as low as {best.entry} at any length that was run."
     least = "at least " if best.speedup.mid == math.inf else ""
     many = f"{max(task.horizons):g}" if least else f"{best.speedup.mid:.2f}"
     sure = "" if best.speedup.low == math.inf else f" ({bounds(best.speedup, task)})"
