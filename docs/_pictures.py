@@ -76,7 +76,8 @@ def branches() -> Figure:
     from piste.race import results
     from piste.race.score import score
 
-    found = score(results(HERE / "races" / "code-branches.journal"))["code"]
+    race = results(HERE / "races" / "code-branches.journal")
+    found = score(race)["code"]
     figure, ax = _one("steps of the whole run", "final validation loss")
     for entry, colour in zip(found.entries, (BLUE, ORANGE), strict=False):
         steps = [m * found.info.steps for m in entry.lengths]
@@ -85,7 +86,7 @@ def branches() -> Figure:
         )
         ax.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
         ax.plot(steps, mean, marker="o", ms=4, color=colour, label=entry.entry)
-        for record in results(HERE / "races" / "code-branches.journal").select("code", entry.entry):
+        for record in race.select("code", entry.entry):
             if record.phase != "tune" and record.seed == 1:
                 late = [p for p in record.curve if p[0] >= 0.15 * found.info.steps]
                 ax.plot(*zip(*late, strict=True), color=colour, alpha=0.35, linewidth=0.8)
