@@ -52,6 +52,13 @@ def symmetric(
     return made
 
 
+def gram_added(h: Tensor, x: Tensor, beta: Any, weight: Any) -> Tensor:
+    """βh + w xxᵀ: statistics with one more gradient, in the product's own pass where the numbers are known outside."""
+    if isinstance(beta, Tensor):
+        return beta * h + weight * symmetric(x, x.mT)
+    return symmetric(x, x.mT, h, beta, weight)
+
+
 def symmetric_flops(m: int, k: int, device_type: str = "cpu", dtype: torch.dtype = torch.float32) -> int:
     """Flops of `symmetric` on m × k times k × m."""
     ends = _ends(m, k, device_type, dtype)

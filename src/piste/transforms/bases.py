@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .._transform import basis, counter, factor, probe, transform
 from ..linalg.eigen import eigenbasis, orthogonal_iteration
-from ..linalg.products import symmetric
+from ..linalg.products import gram_added
 from .axes import axes, short
 
 Side = Tensor | None
@@ -188,7 +188,7 @@ def in_eigenbasis(
     Reference: "SOAP: Improving and Stabilizing Shampoo using Adam", Nikhil Vyas, Depen Morwani, Rosie Zhao, Mujin Kwun,
     Itai Shapira, David Brandfonbrener, Lucas Janson, Sham Kakade, 2024, https://arxiv.org/abs/2409.11321
     """
-    L, R = (None if h is None else h.lerp(symmetric(x, x.mT), 1 - beta) for h, x in ((L, u), (R, u.mT)))
+    L, R = (None if h is None else gram_added(h, x, beta, 1 - beta) for h, x in ((L, u), (R, u.mT)))
     if first:
         (L, Q_L, lost), (R, Q_R, gone) = first_basis(L), first_basis(R)
         return u, L, R, Q_L, Q_R, None, None, _count(recovered, lost, gone)
@@ -251,7 +251,7 @@ def in_kl_eigenbasis(
     z = u if Q_L is None or first else Q_L.mT @ u
     whitened = (y, z.mT) if first else (y * b**-0.5, (z * a**-0.5).mT)
     L, R = (
-        None if h is None else h.lerp(symmetric(x, x.mT) / x.shape[-1], 1 - beta)
+        None if h is None else gram_added(h, x, beta, (1 - beta) / x.shape[-1])
         for h, x in zip((L, R), whitened, strict=True)
     )
     if first:

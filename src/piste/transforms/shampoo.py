@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .._transform import factor, probe, square, transform
-from ..linalg.products import symmetric
+from ..linalg.products import gram_added
 from ..linalg.roots import inverse_root
 from ._numbers import where
 from .axes import axes, long, short
@@ -46,18 +46,12 @@ def statistics(g: Tensor, kept: tuple[Tensor | None, ...], beta2: Any) -> list[T
     L, R, L_diagonal, R_diagonal = kept
     g = torch.where(finite(g), g, 0.0)
     weight = where(beta2 < 1, 1 - beta2, 1.0)
-    factors = [None if h is None else _plus(h, x, beta2, weight) for h, x in ((L, g), (R, g.mT))]
+    factors = [None if h is None else gram_added(h, x, beta2, weight) for h, x in ((L, g), (R, g.mT))]
     diagonals = [
         None if d is None else beta2 * d + weight * g.square().sum(dim, keepdim=True)
         for d, dim in ((L_diagonal, -1), (R_diagonal, -2))
     ]
     return [*factors, *diagonals]
-
-
-def _plus(h: Tensor, x: Tensor, beta2: Any, weight: Any) -> Tensor:
-    if isinstance(beta2, Tensor):
-        return beta2 * h + weight * symmetric(x, x.mT)
-    return symmetric(x, x.mT, h, beta2, weight)
 
 
 def preconditioned(
