@@ -37,6 +37,8 @@ EXAMPLES = {
     "every": (s.every(5, phase=2, start=10), None),
     "evenly": (s.evenly(0.3), None),
     "chance": (s.chance(0.3, seed=1), None),
+    "drawn_uniformly": (s.drawn_uniformly(2.0, 3.0, seed=1), None),
+    "drawn_exponentially": (s.drawn_exponentially(2.0), None),
     "half_life": (s.half_life(0.9, 0.999, 50), 50),
     "points": (s.points([0.1, 0.3, 0.05], 50), 49),
     "uba": (s.uba(0.1, 50, phi=5.0, end=0.01), 50),
@@ -294,3 +296,12 @@ def test_a_users_own_schedule_is_one_function(monkeypatch):
     assert pickle.loads(pickle.dumps(own(0.8, 2))) == own(0.8, 2)
     with pytest.raises(ValueError, match="halving: at least two must hold; got n=1"):
         own(0.1, 1)
+
+
+def test_drawn_numbers_have_their_distribution_and_differ_by_seed():
+    flat = [s.drawn_uniformly(2.0, 3.0, seed=1)(t) for t in range(4000)]
+    assert min(flat) >= 2.0 and max(flat) < 3.0 and abs(sum(flat) / 4000 - 2.5) < 0.02
+    drawn = [s.drawn_exponentially(2.0)(t) for t in range(4000)]
+    assert min(drawn) >= 0 and abs(sum(drawn) / 4000 - 2.0) < 0.15
+    assert abs(sum(x > 2.0 for x in drawn) / 4000 - math.exp(-1)) < 0.03
+    assert s.drawn_exponentially(2.0, seed=1)(7) != s.drawn_exponentially(2.0)(7)

@@ -37,6 +37,8 @@ from .decays import linear as linear
 from .decays import piecewise as piecewise
 from .decays import points as points
 from .decays import polynomial as polynomial
+from .draws import drawn_exponentially as drawn_exponentially
+from .draws import drawn_uniformly as drawn_uniformly
 from .drifting import drifting as drifting
 from .moments import chance as chance
 from .moments import evenly as evenly
