@@ -28,6 +28,7 @@ KINDS = {
     "merge": "One model from several: `piste.merging`, and `piste merge`.",
     "batch": "How large a batch should be: `piste.batches`.",
     "rate": "How large a learning rate may be: `piste.rates`.",
+    "memory": "Training in little memory, around an optimizer: `piste.memory`.",
     "task": "What `piste race` trains.",
     "problem": "What claims are tried on, with all that is known of it: `piste.evidence.problems`.",
 }
