@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import piste
+from piste.optimizers.families import FAMILIES, family
 
 sys.path.insert(0, str(Path(__file__).parent))
 import _evidence
@@ -43,10 +45,12 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def table(kind: str, columns: tuple[str, ...]) -> str:
-    """A Markdown table of everything registered of that kind."""
+def table(
+    kind: str, columns: tuple[str, ...], kept: Callable[[piste.Entry], bool] = lambda entry: True
+) -> str:
+    """A Markdown table of everything registered of that kind, or of what is ``kept`` of it."""
     rows = ["| " + " | ".join(["name", *columns]) + " |", "|---" * (len(columns) + 1) + "|"]
-    for entry in piste.registry(kind):
+    for entry in filter(kept, piste.registry(kind)):
         cells = {
             "what it does": entry.summary,
             "paper": "; ".join(entry.paper) or "–",
@@ -61,12 +65,20 @@ def optimizers_page() -> str:
     """Every kind of thing that is registered, each with its table."""
     parts = ["# Everything there is\n\nMade from the registry, which `piste list` prints as well."]
     for kind, text in KINDS.items():
-        if piste.registry(kind):
+        if kind == "optimizer":
+            parts += [f"## Optimizers\n\n{text}", *_families(COLUMNS[kind])]
+        elif piste.registry(kind):
             columns = COLUMNS.get(kind, ("what it does", "paper"))
             parts.append(
                 f"## {kind.capitalize()}s\n\n{text}\n\n{table(kind, columns)}".replace("searchs", "searches")
             )
     return "\n\n".join(parts) + "\n"
+
+
+def _families(columns: tuple[str, ...]) -> Iterator[str]:
+    """The optimizers, a table for each family."""
+    for name, (text, _) in FAMILIES.items():
+        yield f"### {name}\n\n{text}\n\n{table('optimizer', columns, lambda e, name=name: family(e) == name)}"
 
 
 def renew_readme() -> None:

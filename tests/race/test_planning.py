@@ -59,6 +59,10 @@ def _minutes(plan: race.Plan, points: int, seeds: int, horizon_seeds: int) -> fl
     [
         ({"tasks": ["cod"]}, "unknown task 'cod'; did you mean 'code'"),
         ({"tasks": ["digits-ae"], "entries": ["lyon"]}, "unknown entry 'lyon'; did you mean 'Lion'"),
+        (
+            {"tasks": ["digits-ae"], "entries": ["family:adaptiv"]},
+            "unknown family 'adaptiv'; did you mean 'adaptive'",
+        ),
         ({"tasks": ["nowhere.py"]}, "'nowhere.py' does not exist"),
         ({"tasks": []}, "at least one task"),
         ({"tasks": ["digits-ae"], "entries": []}, "at least one entry"),
@@ -69,6 +73,14 @@ def _minutes(plan: race.Plan, points: int, seeds: int, horizon_seeds: int) -> fl
 def test_what_cannot_be_planned_is_said_with_a_remedy(arguments, message):
     with pytest.raises(race.RaceError, match=message.replace("(", r"\(")):
         race.plan(**arguments)
+
+
+def test_a_family_races_together_and_none_of_it_twice():
+    names = [
+        e.name
+        for e in race.plan(tasks=["digits-ae"], entries=["family:averaged", "schedulefreesgd", "SGD"]).entries
+    ]
+    assert names == ["ScheduleFreeAdamW", "ScheduleFreeSGD", "SGD"]
 
 
 @pytest.mark.parametrize(

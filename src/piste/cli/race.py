@@ -27,7 +27,7 @@ FOLDER = Path("races")
 @click.option(
     "--task", "tasks", multiple=True, help="A task of `piste list --kind task` or a Python file. Repeatable."
 )
-@click.option("--entries", multiple=True, help="Optimizers, separated by commas.")
+@click.option("--entries", multiple=True, help="Optimizers, separated by commas; family:NAME is all of one.")
 @click.option(
     "--plan", "plan_only", is_flag=True, help="Print runs, cost and what they can show; start nothing."
 )

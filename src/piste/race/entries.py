@@ -17,6 +17,7 @@ RATIO = 2.0  # between neighbouring learning rates of a grid
 SPAN = 64.0  # between the ends of a grid, at most: many points make it finer, not wider
 MARGIN = 4.0  # a log-uniform range reaches this far beyond its centre, on both sides
 
+FAMILY = "family:"  # before the name of one, among entries
 DEFAULT = ("SGD", "AdamW", "Lion", "Muon", "SOAP", "ScheduleFreeAdamW")
 
 # Middle of the learning-rate grid per kind of task, from pilots (docs/admission.md shows losses).
@@ -139,6 +140,16 @@ def every() -> list[str]:
 
     able = [e.name for e in piste.registry("optimizer") if set(e.needs) <= PROVIDED]
     return [n for n in DEFAULT if n in able] + [n for n in able if n not in DEFAULT]
+
+
+def family(name: str) -> list[str]:
+    """The optimizers of a family that a task can feed."""
+    from ..optimizers.families import FAMILIES, members
+
+    if name not in FAMILIES:
+        raise unknown("family", name, FAMILIES)
+    able = every()
+    return [n for n in members(name) if n in able]
 
 
 def _with_rest(cls: Any) -> Callable[..., Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 
 from . import tasks as known_tasks
 from .entries import DEFAULT as DEFAULT_ENTRIES
-from .entries import Entry, entry, every
+from .entries import FAMILY, Entry, entry, every, family
 from .environment import cores, environment
 from .errors import RaceError
 from .probing import describe, probe
@@ -108,7 +108,7 @@ def plan(
     rules = replace(protocol or PROTOCOLS[mode], threads=threads)
     rules = rules if seed is None else replace(rules, seed=seed)
     chosen, sources = _tasks(tasks if tasks is not None else _default_tasks(mode))
-    racing = tuple(_entry(e) for e in (entries if entries is not None else _default_entries(mode)))
+    racing = tuple(_racing(_default_entries(mode) if entries is None else entries))
     _distinct("task", [t.name for t in chosen])
     _distinct("entry", [e.name for e in racing])
     shippable = all(sources.values()) and all(not isinstance(e, Entry) for e in entries or ())
@@ -236,8 +236,16 @@ def _tasks(given: Sequence[str | Task]) -> tuple[tuple[Task, ...], dict[str, str
     return tuple(chosen), sources
 
 
-def _entry(given: str | Entry) -> Entry:
-    return given if isinstance(given, Entry) else entry(given)
+def _racing(given: Sequence[str | Entry]) -> Iterator[Entry]:
+    """Entries as they are named, and of families what is not named beside them."""
+    named = {item.lower() for item in given if isinstance(item, str)}
+    for item in given:
+        if isinstance(item, Entry):
+            yield item
+        elif item.startswith(FAMILY):
+            yield from (entry(n) for n in family(item.removeprefix(FAMILY)) if n.lower() not in named)
+        else:
+            yield entry(item)
 
 
 def _distinct(kind: str, names: Sequence[str]) -> None:
