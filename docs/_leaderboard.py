@@ -1,4 +1,4 @@
-"""Write the race's tables into docs/preconditioners.md: `python docs/_preconditioners.py RACE.journal [RACE.journal …]`.
+"""Write a race's tables into a page: `python docs/_leaderboard.py docs/page.md RACE.journal [RACE.journal …]`.
 
 What was seen stands beside what the papers say; which races to run is said at the end of the tables.
 """
@@ -14,8 +14,7 @@ from piste.race.results import Results
 from piste.race.score import EntryScore, TaskScore, score
 from piste.race.statistics import Interval
 
-PAGE = Path(__file__).with_name("preconditioners.md")
-BEGIN, END = "<!-- race: written by docs/_preconditioners.py -->", "<!-- /race -->"
+BEGIN, END = "<!-- race: written by docs/_leaderboard.py -->", "<!-- /race -->"
 # What the papers say of speed against AdamW, in steps unless they say otherwise.
 SAID = {
     "SOAP": "over 40 % fewer steps than AdamW and over 35 % less time, 360M and 660M, large batch: 1.67 ×",
@@ -29,18 +28,14 @@ SAID = {
     "ASGO": "no number",
     "Lion": "up to 2.3 × less compute (on diffusion)",
 }
-AGAIN = (
-    'Tuned anew by others ("Fantastic Pretraining Optimizers and Where to Find Them"), the best of these reach 1.4 × at '
-    "0.1B parameters and 1.1 × at 1.2B."
-)
 
 
-def main(storages: list[str]) -> None:
+def main(page: Path, storages: list[str]) -> None:
     races = [race.results(path) for path in storages]
     tables = [_table(s) for found in races for s in score(found).values()]
-    head, rest = PAGE.read_text().split(BEGIN, 1)
+    head, rest = page.read_text().split(BEGIN, 1)
     tail = rest.split(END, 1)[1]
-    PAGE.write_text("\n\n".join([head + BEGIN, *tables, AGAIN, _origin(races), END]) + tail)
+    page.write_text("\n\n".join([head + BEGIN, *tables, _origin(page, races), END]) + tail)
 
 
 def _table(s: TaskScore) -> str:
@@ -52,8 +47,9 @@ def _table(s: TaskScore) -> str:
         + " the steps. Differences below "
         + f"{s.detectable:.2g} cannot be told apart.",
         "",
-        "| place | method | final loss | steps: AdamW's for the same loss | seconds likewise | step, ms | the paper says |",
-        "|---|---|---:|---|---|---:|---|",
+        "| place | method | final loss | rate | steps: AdamW's for the same loss | seconds likewise | step, ms "
+        "| the paper says |",
+        "|---|---|---:|---:|---|---|---:|---|",
     ]
     base = next(e for e in s.entries if e.entry == s.reference)
     lines += [_row(e, base) for e in s.entries]
@@ -62,15 +58,16 @@ def _table(s: TaskScore) -> str:
 
 def _row(e: EntryScore, base: EntryScore) -> str:
     if e.state != "ranked":
-        return f"| – | {e.entry} | {e.state} |  |  |  | {SAID.get(e.entry, '–')} |"
+        return f"| – | {e.entry} | {e.state} |  |  |  |  | {SAID.get(e.entry, '–')} |"
     place = "–" if e.rank is None or e.rank.place is None else f"{e.rank.place}{'=' * e.rank.shared}"
     edge = "\\*" if any("edge" in flag for flag in e.flags) else ""
+    rate = "–" if e.rate is None else f"{e.rate:.3g}{edge}"
     steps = "1" if e.entry == base.entry else _times(e.speedup, 1.0)
     pace = (base.step_seconds or math.nan) / (e.step_seconds or math.nan)
     seconds = "1" if e.entry == base.entry else _times(e.speedup, pace)
     ms = "–" if e.step_seconds is None else f"{e.step_seconds * 1e3:.3g}"
     said = SAID.get(e.entry, "–")
-    return f"| {place} | {e.entry} | {e.loss:.4g}{edge} | {steps} | {seconds} | {ms} | {said} |"
+    return f"| {place} | {e.entry} | {e.loss:.4g} | {rate} | {steps} | {seconds} | {ms} | {said} |"
 
 
 def _times(speedup: Interval | None, pace: float) -> str:
@@ -84,7 +81,7 @@ def _times(speedup: Interval | None, pace: float) -> str:
     return f"{middle:.2f} × ({low:.2f} to {top})"
 
 
-def _origin(races: list[Results]) -> str:
+def _origin(page: Path, races: list[Results]) -> str:
     said = races[0].environment
     entries = ",".join(races[0].entries)
     commands = [
@@ -94,8 +91,8 @@ def _origin(races: list[Results]) -> str:
     return (
         "A star marks a learning rate at the edge of its grid. "
         f"Ran on {said['date'][:10]} with torch {said['torch']}, Python {said['python']}, {said['cores']} cores "
-        f"({said['processor']}). To repeat it: {', '.join(commands)}, then `python docs/_preconditioners.py` and the "
-        "journals."
+        f"({said['processor']}). To repeat it: {', '.join(commands)}, then "
+        f"`python docs/_leaderboard.py docs/{page.name}` and the journals."
     )
 
 
@@ -105,4 +102,4 @@ def _points(found: Results) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(Path(sys.argv[1]), sys.argv[2:])
