@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .._transform import moment, scalar, square, transform, weights
-from ._numbers import where
+from ._numbers import minimum, where
 
 _SHARED = scalar(shared=True)
 _DISTANCE = scalar(shared=True, fill="d0")
@@ -28,7 +28,12 @@ def _quotient(a: Tensor, b: Tensor) -> Tensor:
 
 def _grown(d: Tensor, found: Tensor, growth_rate: float) -> Tensor:
     """max(d, min(d̂, κd)): the estimate only grows, by at most a factor κ a step."""
-    return torch.maximum(d, torch.minimum(found.to(d), d * growth_rate))
+    return torch.maximum(d, torch.minimum(found.to(d), d * _finite(growth_rate)))
+
+
+def _finite(growth_rate: float) -> Any:
+    """Infinity as a number whose product with 0, in a derivative, is 0."""
+    return minimum(growth_rate, 1e100)
 
 
 def _l1(dot: Any, x: Tensor) -> Tensor:
@@ -151,7 +156,7 @@ def descend_prodigy(
     base = torch.where(
         d == d0, torch.maximum(d, found), d
     )  # the first estimate is taken at once, however large
-    grown = torch.minimum(most, base * growth_rate)
+    grown = torch.minimum(most, base * _finite(growth_rate))
     delta = -lr * d * (m / (v.sqrt() + grown * eps) + weight_decay * param)
     delta, *kept = held_at_zero(
         lr,
