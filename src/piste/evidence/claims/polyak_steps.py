@@ -31,6 +31,7 @@ def polyaks_step_never_leads_away_from_a_common_solution(method: Any, seed: int)
     The largest ratio of ‖x - x*‖ after and before one of 100 steps on single rows of least squares, c = ½.
     """
     p = least_squares(seed=seed)
+    assert p.minimizer is not None
     points = descend(p, method, 100, seed, batch=1, lr=1.0, c=0.5).points
     gaps = [float((x - p.minimizer).norm()) for x in points]
     return max(after / before for before, after in itertools.pairwise(gaps) if before > 1e-9)
@@ -59,7 +60,8 @@ def polyaks_step_is_at_least_what_smoothness_allows(method: Any, seed: int) -> f
     predicts=at_most(0.0),
     tolerance=0.0,
     wrong=scaled("PolyakSGD", 1e-2),
-    seeds=4,
+    seeds=8,
+    cost="full",
     scale="least squares without noise, 40 rows and 10 columns, single rows, 200 steps",
 )
 def polyaks_step_beats_the_best_constant_rate_where_all_is_fitted(method: Any, seed: int) -> float:
