@@ -142,7 +142,7 @@ def ldog_does_not_see_the_scale_of_any_layer(method: Any, seed: int) -> float:
     The largest distance, over the way that was gone, of the paths of two tensors with gradients as they are and times
     1,000 and 0.001; 40 noisy steps.
     """
-    hyper = {"lr": 1.0, "reps_rel": 1e-2, "eps": 1e-30}
+    hyper: dict[str, Any] = {"lr": 1.0, "reps_rel": 1e-2, "eps": 1e-30}
     one, other = (_two(method, seed, s, **hyper) for s in ((1.0, 1.0), (1e3, 1e-3)))
     gone = max(float((a - b).abs().max()) for x in one for a, b in zip(x, one[0], strict=True))
     apart = max(
