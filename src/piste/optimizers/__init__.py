@@ -14,7 +14,12 @@ from .armijo import ArmijoSGD as ArmijoSGD
 from .asgo import ASGO as ASGO
 from .asgo import DASGO as DASGO
 from .conjugate import NonlinearCG as NonlinearCG
+from .dadaptation import DAdaptAdam as DAdaptAdam
+from .dadaptation import DAdaptLion as DAdaptLion
+from .dadaptation import DAdaptSGD as DAdaptSGD
 from .distributedshampoo import DistributedShampoo as DistributedShampoo
+from .dog import DoG as DoG
+from .dog import LDoG as LDoG
 from .efcp import LowRankMFAC as LowRankMFAC
 from .efcp import SparseGGT as SparseGGT
 from .efcp import SparseMFAC as SparseMFAC
@@ -38,6 +43,9 @@ from .mars import ExactMARSAdamW as ExactMARSAdamW
 from .mars import MARSAdamW as MARSAdamW
 from .mars import MARSLion as MARSLion
 from .mars import MARSShampoo as MARSShampoo
+from .mechanic import MechanicAdamW as MechanicAdamW
+from .mechanic import MechanicLion as MechanicLion
+from .mechanic import MechanicSGD as MechanicSGD
 from .mfac import MFAC as MFAC
 from .muon import Muon as Muon
 from .muons import MuonClip as MuonClip
@@ -47,8 +55,11 @@ from .newton import FilteredNewton as FilteredNewton
 from .newton import RootNewton as RootNewton
 from .newton import UniversalNewton as UniversalNewton
 from .oasis import OASIS as OASIS
+from .polyaksgd import SPS as SPS
+from .polyaksgd import PolyakSGD as PolyakSGD
 from .polynomial import KrylovGD as KrylovGD
 from .polynomial import PolynomialGD as PolynomialGD
+from .prodigy import Prodigy as Prodigy
 from .psgd import PSGDPRO as PSGDPRO
 from .psgd import PSGDKron as PSGDKron
 from .psgd_lra import PSGDLRA as PSGDLRA
@@ -85,3 +96,4 @@ from .steepest import SpectralDescent as SpectralDescent
 from .trust_region import TrustRegionL2 as TrustRegionL2
 from .trust_region import TrustRegionSign as TrustRegionSign
 from .trust_region import TrustRegionSpectral as TrustRegionSpectral
+from .udog import UDoG as UDoG

@@ -23,7 +23,8 @@ def ArmijoSGD(
 
     Needs ``step(closure)``, and about two evaluations a step. For models that fit their data exactly (interpolation),
     where it needs no tuning; without dropout, or any noise that differs between two evaluations of one batch (here they
-    see the same random numbers). ``lr`` is the longest step ever taken, the paper's η_max.
+    see the same random numbers). ``lr`` is the longest step ever taken, the paper's η_max. A search of your own is a
+    function under ``@piste.search``, at the end of a chain where ``descend`` would stand.
 
     As the authors' code with ``reset_option=1`` (its defaults: c = 0.1, β = 0.9, γ = 2, 500 batches an epoch), which
     has no upper bound.

@@ -1,5 +1,9 @@
 """The vocabulary: pure functions of one tensor, by theme."""
 
+from .adaptation import descend_dadapt_adam as descend_dadapt_adam
+from .adaptation import descend_dadapt_lion as descend_dadapt_lion
+from .adaptation import descend_dadapt_sgd as descend_dadapt_sgd
+from .adaptation import descend_prodigy as descend_prodigy
 from .adaptive import debias_adam as debias_adam
 from .adaptive import scale_by_adagrad as scale_by_adagrad
 from .adaptive import scale_by_adagrad_norm as scale_by_adagrad_norm
@@ -38,6 +42,10 @@ from .decay import decay_new_weights as decay_new_weights
 from .decay import decay_weights as decay_weights
 from .decay import descend as descend
 from .directions import orthograd as orthograd
+from .distances import average_polynomially as average_polynomially
+from .distances import descend_udog as descend_udog
+from .distances import scale_by_dog as scale_by_dog
+from .distances import scale_by_layerwise_dog as scale_by_layerwise_dog
 from .eigenshampoo import scale_by_eigen_shampoo as scale_by_eigen_shampoo
 from .energy import scale_by_aegd as scale_by_aegd
 from .energy import scale_by_energy as scale_by_energy
@@ -86,6 +94,7 @@ from .polyak import scale_by_hessian_diagonal as scale_by_hessian_diagonal
 from .polyak import scale_by_polyak as scale_by_polyak
 from .polyak import scale_by_polyak_l1 as scale_by_polyak_l1
 from .polyak import scale_by_polyak_l2 as scale_by_polyak_l2
+from .polyak import scale_by_smooth_polyak as scale_by_smooth_polyak
 from .power_ema import power_ema as power_ema
 from .projection import project_ball as project_ball
 from .projection import project_box as project_box
@@ -118,6 +127,7 @@ from .spectral import rms_to_rms as rms_to_rms
 from .spectral import spectral_scale as spectral_scale
 from .spectral import translate_lr as translate_lr
 from .subspaces import in_subspace as in_subspace
+from .tuners import mechanic as mechanic
 from .variance_reduction import clip_by_tensor_norm as clip_by_tensor_norm
 from .variance_reduction import correct_by_last_gradient as correct_by_last_gradient
 from .windows import scale_by_ggt as scale_by_ggt

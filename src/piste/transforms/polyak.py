@@ -17,19 +17,38 @@ slope = {"slope": total(lambda u, grad: u * grad, over="tree")}
 
 @transform(sums=slope)
 def scale_by_polyak(
-    u: Tensor, loss: Tensor, slope: Tensor, *, f_star: float = 0.0, max_step: float = math.inf
+    u: Tensor, loss: Tensor, slope: Tensor, *, f_star: float = 0.0, max_step: float = math.inf, c: float = 1.0
 ) -> Tensor:
-    """γ = (f - f*) / gᵀu;  u ← u min(γ, ``max_step``): behind a preconditioner, u = B⁻¹g, gᵀu = ‖g‖² in B⁻¹'s metric.
+    """γ = (f - f*) / c gᵀu;  u ← u min(γ, ``max_step``): behind a preconditioner, u = B⁻¹g, gᵀu = ‖g‖² in B⁻¹'s metric.
 
-    The step to the nearest point, in B's metric, at which the linear model of the loss is f*.
+    For c = 1 the step to the nearest point, in B's metric, at which the linear model of the loss is f*.
 
     Reference: "Stochastic Gradient Descent with Preconditioned Polyak Step-size", Farshed Abdukhakimov, Chulu Xiang,
     Dmitry Kamzolov, Martin Takáč, 2023, https://arxiv.org/abs/2310.02093
     Reference: "Stochastic Polyak Step-size for SGD: An Adaptive Learning Rate for Fast Convergence", Nicolas Loizou,
     Sharan Vaswani, Issam Laradji, Simon Lacoste-Julien, 2021, https://arxiv.org/abs/2002.10542
     """
-    step = _quotient(loss.to(slope.dtype) - f_star, slope)
+    step = _quotient(loss.to(slope.dtype) - f_star, slope) / c
     return u * step.clamp(min=0.0).clamp(max=max_step)
+
+
+@transform(sums=slope, step_size=scalar(shared=True, fill="init_step_size"))
+def scale_by_smooth_polyak(
+    u: Tensor, loss: Tensor, slope: Tensor, step_size: Tensor, *, f_star: float = 0.0, c: float = 0.5,
+    gamma: float = 2.0, n_batches_per_epoch: float = 500.0, init_step_size: float = 1.0, eps: float = 1e-8,
+) -> Any:  # fmt: skip
+    """γ_t = min(τ^(1/b) γ_{t-1}, (f - f*) / (c gᵀu + ε));  u ← γ_t u: it grows by at most τ in an epoch of b batches.
+
+    Where gᵀu < 1e-16, or f is not above f*, nothing moves and γ stays.
+
+    Reference: "Stochastic Polyak Step-size for SGD: An Adaptive Learning Rate for Fast Convergence", Nicolas Loizou,
+    Sharan Vaswani, Issam Laradji, Simon Lacoste-Julien, 2021, https://arxiv.org/abs/2002.10542
+    """
+    wide = slope.to(step_size.dtype)
+    found = (loss.to(wide.dtype) - f_star) / (c * wide + eps)
+    step = torch.minimum(step_size * gamma ** (1 / n_batches_per_epoch), found)
+    moves = (wide >= 1e-16) & (found > 0)
+    return u * torch.where(moves, step, 0.0).to(u.dtype), torch.where(moves, step, step_size)
 
 
 @transform(sums=slope, slack=scalar)

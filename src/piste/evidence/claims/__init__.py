@@ -1,6 +1,7 @@
 """The claims, by what they speak of."""
 
 from . import adafisher as adafisher
+from . import adapted as adapted
 from . import adaptive as adaptive
 from . import arithmetic as arithmetic
 from . import attention as attention
@@ -21,6 +22,7 @@ from . import convex_nets as convex_nets
 from . import curvature as curvature
 from . import cycles as cycles
 from . import descent as descent
+from . import distances_over_gradients as distances_over_gradients
 from . import dynamics as dynamics
 from . import eigenvectors as eigenvectors
 from . import elementwise as elementwise
@@ -71,11 +73,13 @@ from . import orthogonal as orthogonal
 from . import outliers as outliers
 from . import pace as pace
 from . import pairs as pairs
+from . import parameter_free as parameter_free
 from . import particles as particles
 from . import physics as physics
 from . import physics_networks as physics_networks
 from . import polar as polar
 from . import polyak as polyak
+from . import polyak_steps as polyak_steps
 from . import polynomials as polynomials
 from . import posteriors as posteriors
 from . import precision as precision
@@ -113,6 +117,7 @@ from . import subspaces as subspaces
 from . import tails as tails
 from . import task_vectors as task_vectors
 from . import trust_regions as trust_regions
+from . import tuned_rates as tuned_rates
 from . import variance_reduction as variance_reduction
 from . import votes as votes
 from . import weight_averages as weight_averages
