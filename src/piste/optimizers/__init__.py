@@ -1,5 +1,6 @@
 """The named optimizers: each a short chain, its equations and its sources."""
 
+from .adabelief import AdaBelief as AdaBelief
 from .adafisher import AdaFisher as AdaFisher
 from .adafisher import AdaFisherW as AdaFisherW
 from .adagrad import Adagrad as Adagrad
@@ -8,16 +9,22 @@ from .adam import Adam as Adam
 from .adam import AdaMax as AdaMax
 from .adam import AdamW as AdamW
 from .adam import AMSGrad as AMSGrad
+from .adamomentum import AdaMomentum as AdaMomentum
+from .adan import Adan as Adan
+from .ademamix import AdEMAMix as AdEMAMix
+from .adopt import ADOPT as ADOPT
 from .aegd import AEGD as AEGD
 from .aegd import AEPG as AEPG
 from .armijo import ArmijoSGD as ArmijoSGD
 from .asgo import ASGO as ASGO
 from .asgo import DASGO as DASGO
 from .conjugate import NonlinearCG as NonlinearCG
+from .diffgrad import DiffGrad as DiffGrad
 from .distributedshampoo import DistributedShampoo as DistributedShampoo
 from .efcp import LowRankMFAC as LowRankMFAC
 from .efcp import SparseGGT as SparseGGT
 from .efcp import SparseMFAC as SparseMFAC
+from .exadam import EXAdam as EXAdam
 from .fosi import FOSI as FOSI
 from .fosi import FOSIAdam as FOSIAdam
 from .galore import GaLoreAdamW as GaLoreAdamW
@@ -30,6 +37,7 @@ from .kfac import KFAC as KFAC
 from .klshampoo import KLSOAP as KLSOAP
 from .klshampoo import KLShampoo as KLShampoo
 from .lamb import LAMB as LAMB
+from .laprop import LaProp as LaProp
 from .lbfgs import LBFGS as LBFGS
 from .levenberg import LevenbergMarquardt as LevenbergMarquardt
 from .lion import Lion as Lion
@@ -43,6 +51,7 @@ from .muon import Muon as Muon
 from .muons import MuonClip as MuonClip
 from .muons import NorMuon as NorMuon
 from .muons import TurboMuon as TurboMuon
+from .nadam import NAdam as NAdam
 from .newton import FilteredNewton as FilteredNewton
 from .newton import RootNewton as RootNewton
 from .newton import UniversalNewton as UniversalNewton
@@ -59,6 +68,9 @@ from .psps import PSPSL1 as PSPSL1
 from .psps import PSPSL2 as PSPSL2
 from .psps import PSPSAdaGrad as PSPSAdaGrad
 from .psps import PSPSAdam as PSPSAdam
+from .qhm import QHM as QHM
+from .qhm import QHAdam as QHAdam
+from .radam import RAdam as RAdam
 from .rmsprop import RMSProp as RMSProp
 from .sam import SAM as SAM
 from .sam import SAMAdamW as SAMAdamW
@@ -85,3 +97,4 @@ from .steepest import SpectralDescent as SpectralDescent
 from .trust_region import TrustRegionL2 as TrustRegionL2
 from .trust_region import TrustRegionSign as TrustRegionSign
 from .trust_region import TrustRegionSpectral as TrustRegionSpectral
+from .yogi import Yogi as Yogi
