@@ -64,7 +64,7 @@ def best_loss(name: str, seed: int, steps: int = 300, **hyper: Any) -> float:
 
 
 def steps_until(
-    name: str, seed: int, rate: float, target: float, steps: int, at: Sequence[int], rows: slice, **hyper: Any
+    name: str, seed: int, rate: float, target: float, at: Sequence[int], rows: slice, **hyper: Any
 ) -> float:
     """How many steps at a constant rate take the loss on these digits to the target."""
     nets = run(seed, lambda t: 1.0, rate, at, optimizer=name, **hyper)
