@@ -42,7 +42,8 @@ def NAdam(
     soon the momentum is at its full value: at 0.004, the paper's, half of the way takes some 4,000 steps. With
     ``decoupled_weight_decay`` the decay is AdamW's, else it passes through the scaling.
 
-    Equal to ``torch.optim.NAdam``, which keeps Π_t in the default dtype (1e-8 apart from float64). Deviation of both from the paper: it averages m with the moving μ_t, here β₁.
+    Equal to ``torch.optim.NAdam``, which keeps Π_t in the default dtype (1e-8 apart in float64). Deviation of both from
+    the paper, of which the text was not at hand: there, it is said, m is averaged with the moving μ_t, here with β₁.
 
     Reference: "Incorporating Nesterov Momentum into Adam", Timothy Dozat, 2016,
     https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ

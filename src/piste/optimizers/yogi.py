@@ -29,9 +29,9 @@ def Yogi(
     is lost only as fast as small squares add up. The authors take ε = 1e-3, far larger than Adam's, and lr 1e-2. The
     decay passes through the scaling. Without ``correct_bias`` it is the paper's algorithm 2.
 
-    Follows TensorFlow Addons' code (tensorflow/addons at 23bd494, where v starts at 1e-6 and m at 0; none of the
-    authors' was found), without its proximal L1 and L2; equal to it to 7e-17 over 40 steps, transcribed to float64. In the
-    paper v starts from a first large batch. optax and others start m, too, at 1e-6.
+    Follows TensorFlow Addons' code (tensorflow/addons at 23bd494; none of the authors' was found), where v starts at
+    1e-6 and m at 0, without its proximal L1 and L2; equal to it to 7e-17 over 40 steps, transcribed to float64. optax
+    and others start m, too, at 1e-6.
 
     Reference: "Adaptive Methods for Nonconvex Optimization", Manzil Zaheer, Sashank J. Reddi, Devendra Sachan, Satyen
     Kale, Sanjiv Kumar, 2018,
