@@ -12,7 +12,7 @@ from .bases import ADEMAMIX
 from .digit_runs import answers, shuffled
 from .given_gradients import best_loss, normal, path
 from .merging import random_net, train
-from .wrong import told
+from .wrong import instead, told
 
 
 @claim(
@@ -72,10 +72,10 @@ def _best(method: Any, seed: int, steps: int) -> float:
     "AdEMAMix",
     ADEMAMIX,
     kind="empirical",
-    predicts=at_most(1.05),
-    tolerance=0.0,
-    wrong=told("AdamW"),
-    seeds=4,
+    predicts=at_most(1.0),
+    tolerance=0.02,
+    wrong=instead("Lion"),
+    seeds=8,
     cost="full",
     scale="digits of 8 × 8 pixels, 1,000 known and 797 new, ReLU networks of 32 units, batches of 20, 300 steps "
     "for AdEMAMix (α = 4, β₃ = 0.95) and 585 for AdamW, rates that fall to 0, tuned on grids of a factor of 2",
@@ -83,7 +83,8 @@ def _best(method: Any, seed: int, steps: int) -> float:
 def ademamix_reaches_adamws_loss_with_half_of_the_data(method: Any, seed: int) -> float:
     """AdEMAMix comes as far as AdamW does with 95 % more data.
 
-    Its loss on new digits over AdamW's after 1.95 times as many steps. (A twentieth more counts as the same.)
+    Its loss on new digits over AdamW's after 1.95 times as many steps. (Two hundredths more
+    count as the same.)
     """
     return _best(method, seed, 300) / _best(get("AdamW", "optimizer").target, seed, 585)
 

@@ -135,9 +135,9 @@ def rectified_rates_vary_as_much_at_all_times(method: Any, seed: int) -> float:
     RADAM,
     kind="empirical",
     predicts=at_most(0.0),
-    tolerance=0.02,
+    tolerance=0.05,
     wrong=instead("Lion"),
-    seeds=4,
+    seeds=8,
     cost="full",
     scale="digits of 8 × 8 pixels, 1,000 known and 797 new, ReLU networks of 32 units, 300 steps on batches of 50, "
     "rates that fall to 0, tuned on grids of a factor of 2, β₂ = 0.99, a warm-up over 60 steps for Adam",
@@ -145,7 +145,7 @@ def rectified_rates_vary_as_much_at_all_times(method: Any, seed: int) -> float:
 def radam_needs_no_warmup(method: Any, seed: int) -> float:
     """RAdam without a warm-up does as well as Adam with one that was tuned.
 
-    The logarithm of the loss on new digits less that of Adam's with the warm-up. (Two hundredths count as the same.)
+    The logarithm of the loss on new digits less that of Adam's with the warm-up. (Five hundredths count as the same.)
     """
 
     def warmed(rate: float) -> float:
