@@ -1,5 +1,6 @@
 """The named optimizers: each a short chain, its equations and its sources."""
 
+from .adabelief import AdaBelief as AdaBelief
 from .adafisher import AdaFisher as AdaFisher
 from .adafisher import AdaFisherW as AdaFisherW
 from .adagrad import Adagrad as Adagrad
@@ -8,6 +9,10 @@ from .adam import Adam as Adam
 from .adam import AdaMax as AdaMax
 from .adam import AdamW as AdamW
 from .adam import AMSGrad as AMSGrad
+from .adamomentum import AdaMomentum as AdaMomentum
+from .adan import Adan as Adan
+from .ademamix import AdEMAMix as AdEMAMix
+from .adopt import ADOPT as ADOPT
 from .aegd import AEGD as AEGD
 from .aegd import AEPG as AEPG
 from .armijo import ArmijoSGD as ArmijoSGD
@@ -17,12 +22,14 @@ from .conjugate import NonlinearCG as NonlinearCG
 from .dadaptation import DAdaptAdam as DAdaptAdam
 from .dadaptation import DAdaptLion as DAdaptLion
 from .dadaptation import DAdaptSGD as DAdaptSGD
+from .diffgrad import DiffGrad as DiffGrad
 from .distributedshampoo import DistributedShampoo as DistributedShampoo
 from .dog import DoG as DoG
 from .dog import LDoG as LDoG
 from .efcp import LowRankMFAC as LowRankMFAC
 from .efcp import SparseGGT as SparseGGT
 from .efcp import SparseMFAC as SparseMFAC
+from .exadam import EXAdam as EXAdam
 from .fosi import FOSI as FOSI
 from .fosi import FOSIAdam as FOSIAdam
 from .galore import GaLoreAdamW as GaLoreAdamW
@@ -35,6 +42,7 @@ from .kfac import KFAC as KFAC
 from .klshampoo import KLSOAP as KLSOAP
 from .klshampoo import KLShampoo as KLShampoo
 from .lamb import LAMB as LAMB
+from .laprop import LaProp as LaProp
 from .lbfgs import LBFGS as LBFGS
 from .levenberg import LevenbergMarquardt as LevenbergMarquardt
 from .lion import Lion as Lion
@@ -51,6 +59,7 @@ from .muon import Muon as Muon
 from .muons import MuonClip as MuonClip
 from .muons import NorMuon as NorMuon
 from .muons import TurboMuon as TurboMuon
+from .nadam import NAdam as NAdam
 from .newton import FilteredNewton as FilteredNewton
 from .newton import RootNewton as RootNewton
 from .newton import UniversalNewton as UniversalNewton
@@ -70,6 +79,9 @@ from .psps import PSPSL1 as PSPSL1
 from .psps import PSPSL2 as PSPSL2
 from .psps import PSPSAdaGrad as PSPSAdaGrad
 from .psps import PSPSAdam as PSPSAdam
+from .qhm import QHM as QHM
+from .qhm import QHAdam as QHAdam
+from .radam import RAdam as RAdam
 from .rmsprop import RMSProp as RMSProp
 from .sam import SAM as SAM
 from .sam import SAMAdamW as SAMAdamW
@@ -97,3 +109,4 @@ from .trust_region import TrustRegionL2 as TrustRegionL2
 from .trust_region import TrustRegionSign as TrustRegionSign
 from .trust_region import TrustRegionSpectral as TrustRegionSpectral
 from .udog import UDoG as UDoG
+from .yogi import Yogi as Yogi

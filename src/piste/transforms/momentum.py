@@ -53,3 +53,13 @@ def debiased_ema(u: Tensor, step: Any, momentum_buffer: Tensor, *, momentum: flo
     """
     m = momentum_buffer.lerp(u, 1 - momentum)
     return debias(m, momentum, step), m
+
+
+@transform(invariant=("sign",))
+def debias_average(u: Tensor, step: Any, *, momentum: float) -> Tensor:
+    """u / (1-μᵗ): what is missing to an average, or to what is in proportion to one, that started at zero.
+
+    Reference: "Adam: A Method for Stochastic Optimization", Diederik P. Kingma, Jimmy Ba, 2015,
+    https://arxiv.org/abs/1412.6980
+    """
+    return debias(u, momentum, step)

@@ -3,6 +3,7 @@
 from . import adafisher as adafisher
 from . import adapted as adapted
 from . import adaptive as adaptive
+from . import any_beta2 as any_beta2
 from . import arithmetic as arithmetic
 from . import attention as attention
 from . import averaged_digits as averaged_digits
@@ -19,8 +20,10 @@ from . import completion as completion
 from . import composite as composite
 from . import constrained as constrained
 from . import convex_nets as convex_nets
+from . import cross_moments as cross_moments
 from . import curvature as curvature
 from . import cycles as cycles
+from . import denominators as denominators
 from . import descent as descent
 from . import distances_over_gradients as distances_over_gradients
 from . import dynamics as dynamics
@@ -35,8 +38,10 @@ from . import finite_sums as finite_sums
 from . import fisher as fisher
 from . import forgetting as forgetting
 from . import four_bits as four_bits
+from . import friction as friction
 from . import games as games
 from . import geometry as geometry
+from . import given_gradients as given_gradients
 from . import graphs as graphs
 from . import grokking as grokking
 from . import halving as halving
@@ -54,6 +59,7 @@ from . import landscape as landscape
 from . import lie_groups as lie_groups
 from . import limits as limits
 from . import linear_nets as linear_nets
+from . import looking_ahead as looking_ahead
 from . import low_rank as low_rank
 from . import matrices as matrices
 from . import merging as merging
@@ -67,8 +73,10 @@ from . import newton as newton
 from . import noise as noise
 from . import nonconvex as nonconvex
 from . import norms as norms
+from . import old_gradients as old_gradients
 from . import one_sided as one_sided
 from . import operators as operators
+from . import order as order
 from . import orthogonal as orthogonal
 from . import outliers as outliers
 from . import pace as pace
