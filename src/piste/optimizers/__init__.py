@@ -1,5 +1,6 @@
 """The named optimizers: each a short chain, its equations and its sources."""
 
+from .adafactor import Adafactor as Adafactor
 from .adafisher import AdaFisher as AdaFisher
 from .adafisher import AdaFisherW as AdaFisherW
 from .adagrad import Adagrad as Adagrad
@@ -8,11 +9,13 @@ from .adam import Adam as Adam
 from .adam import AdaMax as AdaMax
 from .adam import AdamW as AdamW
 from .adam import AMSGrad as AMSGrad
+from .adammini import AdamMini as AdamMini
 from .aegd import AEGD as AEGD
 from .aegd import AEPG as AEPG
 from .armijo import ArmijoSGD as ArmijoSGD
 from .asgo import ASGO as ASGO
 from .asgo import DASGO as DASGO
+from .came import CAME as CAME
 from .conjugate import NonlinearCG as NonlinearCG
 from .distributedshampoo import DistributedShampoo as DistributedShampoo
 from .efcp import LowRankMFAC as LowRankMFAC
@@ -39,6 +42,7 @@ from .mars import MARSAdamW as MARSAdamW
 from .mars import MARSLion as MARSLion
 from .mars import MARSShampoo as MARSShampoo
 from .mfac import MFAC as MFAC
+from .microadam import MicroAdam as MicroAdam
 from .muon import Muon as Muon
 from .muons import MuonClip as MuonClip
 from .muons import NorMuon as NorMuon
@@ -73,6 +77,8 @@ from .scion import ScionSign as ScionSign
 from .sgd import SGD as SGD
 from .shampoo import Shampoo as Shampoo
 from .shampoo4bit import Shampoo4bit as Shampoo4bit
+from .sm3 import SM3 as SM3
+from .sm3 import SM3I as SM3I
 from .soap import SOAP as SOAP
 from .soap import OneSidedSOAP as OneSidedSOAP
 from .soap import SOAPAdEMAMix as SOAPAdEMAMix
@@ -82,6 +88,9 @@ from .sophia import SophiaH as SophiaH
 from .steepest import RowDescent as RowDescent
 from .steepest import SignDescent as SignDescent
 from .steepest import SpectralDescent as SpectralDescent
+from .subsetnorm import AdaGradSN as AdaGradSN
+from .subsetnorm import AdamSN as AdamSN
+from .subsetnorm import AdamSNSM as AdamSNSM
 from .trust_region import TrustRegionL2 as TrustRegionL2
 from .trust_region import TrustRegionSign as TrustRegionSign
 from .trust_region import TrustRegionSpectral as TrustRegionSpectral
