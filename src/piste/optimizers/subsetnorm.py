@@ -39,7 +39,7 @@ def AdamSN(
     RMSPropSN. For hidden matrices: given a module, the others go to ``rest`` (AdamW).
 
     Follows the authors' code: equal to it (timmytonga/sn-sm at a4c1a4a, GenericOptim with the "heuristics" subsets) to
-    PARITY over 40 steps in float64. Subsets of a given size that cut through rows are not here. Deviation: what is not a
+    2e-15 over 40 steps in float64. Subsets of a given size that cut through rows are not here. Deviation: what is not a
     hidden matrix has Adam at a rate of its own, and there that of the matrices; a vector has Adam.
 
     Reference: "Efficient Adaptive Optimization via Subset-Norm and Subspace-Momentum: Fast, Memory-Reduced Training
@@ -72,7 +72,7 @@ def AdamSNSM(
     2mn, and unlike GaLore it moves in every direction at every step. The authors' rank is a quarter of the width (128
     for 60M weights) or less, T = 200 (100 with 60M), lr as AdamSN's. A rank above the shorter side is that side.
 
-    Follows the authors' code, the standard projection (svd): equal to it (timmytonga/sn-sm at a4c1a4a) to PARITY over
+    Follows the authors' code, the standard projection (svd): equal to it (timmytonga/sn-sm at a4c1a4a) to 2e-15 over
     40 steps in float64 while the subspace stands. Deviations: there it turns at steps 1, T, 2T, …, here at 1, 1 + T, …;
     at a turn that code uses the old momentum in the new subspace once more, and the turn's own gradient is lost to the
     next one; here it starts anew with that gradient (with both changed in that code, equal over turns, too). The rest
@@ -105,7 +105,7 @@ def AdaGradSN(
     The method of the paper's theorem (with ``momentum=0``), whose state is of the order of √d for d weights in square
     matrices. The rate dies out as AdaGrad's does; the authors take lr = 1 where Adam's is 5e-3.
 
-    Follows the authors' code, to which it is equal (timmytonga/sn-sm at a4c1a4a, GenericOptim with β₂ = 1) to PARITY
+    Follows the authors' code, to which it is equal (timmytonga/sn-sm at a4c1a4a, GenericOptim with β₂ = 1) to 2e-15
     over 40 steps in float64. The rest as AdamSN's, and AdamW has it.
 
     Reference: "Efficient Adaptive Optimization via Subset-Norm and Subspace-Momentum: Fast, Memory-Reduced Training
