@@ -19,15 +19,15 @@ def MicroAdam(
     topk_block_size: int = 16384,
     quant_block_size: int = 64,
 ) -> Chain:
-    """Adam from a window of sparse gradients, whose remainders are kept in four bits: a byte a weight in place of eight.
+    """Adam from a window of sparse gradients, what they leave out kept in four bits: a byte a weight in place of eight.
 
         a = g + Q⁻¹(ξ);   c = the largest ⌈ρB⌉ entries of every B of a;   ξ ← Q(a - c)
         m̂ = (1-β₁)/(1-β₁ᵗ) Σ β₁^r c_r;   v̂ = (1-β₂)/(1-β₂ᵗ) Σ β₂^r c_r²       (the last m gradients, r steps back)
         p ← p - η (m̂ / (√v̂ + ε) + λp)
 
     For fine-tuning in little memory: ½ + 4mρ + 4/q bytes a weight (m = ``ngrads``, ρ = ``density``, q =
-    ``quant_block_size``), 0.96 by default. A step moves the weights that the window holds, at most 10 %. The authors take
-    m = 10, ρ = 1 % and lr 4e-5 for language models of 0.1 to 7 billion weights (1e-3 for a ResNet); q = 64 for the
+    ``quant_block_size``), 0.96 by default. A step moves the weights that the window holds, at most 10 %. The authors
+    take m = 10, ρ = 1 % and lr 4e-5 for language models of 0.1 to 7 billion weights (1e-3 for a ResNet); q = 64 for the
     largest, 100,000 for the others. The window forgets all older squares, so that v̂ falls behind Adam's in the long
     run and steps grow.
 

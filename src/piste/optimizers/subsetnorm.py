@@ -33,13 +33,13 @@ def AdamSN(
         m ← β₁m + (1-β₁)g;   v_i ← β₂v_i + (1-β₂) ‖g_i‖²,  g_i the rows of g (m ≥ n; else its columns)
         p ← p - η √(1-β₂ᵗ)/(1-β₁ᵗ) m / (√v + ε);   p ← (1-ηλ)p
 
-    For training all weights where AdamW's state does not fit: m + n numbers less than nothing of the second moment is
-    left, max(m, n) for an m × n matrix. Norms are sums, so steps are √min(m, n) times smaller than Adam's: the authors
+    For training all weights where AdamW's state does not fit: of the second moment of an m × n matrix max(m, n) numbers
+    are left. Norms are sums, so steps are √min(m, n) times smaller than Adam's: the authors
     take ten times its lr (5e-2 for 60M weights) and clip gradients at 1. ``betas=(0, β₂)`` keeps no momentum, their
     RMSPropSN. For hidden matrices: given a module, the others go to ``rest`` (AdamW).
 
     Follows the authors' code: equal to it (timmytonga/sn-sm at a4c1a4a, GenericOptim with the "heuristics" subsets) to
-    2e-15 over 40 steps in float64. Subsets of a given size that cut through rows are not here. Deviation: what is not a
+    2e-15 over 40 steps in float64. Subsets of a given size that cut through rows are not here. Deviation: what is no
     hidden matrix has Adam at a rate of its own, and there that of the matrices; a vector has Adam.
 
     Reference: "Efficient Adaptive Optimization via Subset-Norm and Subspace-Momentum: Fast, Memory-Reduced Training

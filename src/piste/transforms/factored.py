@@ -89,8 +89,8 @@ def scale_by_confidence(
 def clip_by_rms(u: Tensor, mean_sq: Tensor, clipped: Tensor | None, *, max_rms: float = 1.0) -> Any:
     """u / max(1, RMS(u)/d), the root mean square taken over the parameter.
 
-    Behind a rule that divides by a running average of squares, where it bounds the steps of gradients that have outgrown
-    that average; d = 1 is the authors'.
+    Behind a rule that divides by a running average of squares, where it bounds the steps of gradients that have
+    outgrown that average; d = 1 is the authors'.
 
     Reference: "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", Noam Shazeer, Mitchell Stern, 2018,
     https://arxiv.org/abs/1804.04235

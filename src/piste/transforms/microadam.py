@@ -27,6 +27,10 @@ def _kept(m: int, n: int, hyper: Mapping[str, Any]) -> int:
     return sum(blocks * few for blocks, _, few in cut)
 
 
+def _halves(m: int, n: int, hyper: Mapping[str, Any]) -> int:
+    return 2 * _kept(m, n, hyper)
+
+
 def _bytes(m: int, n: int, hyper: Mapping[str, Any]) -> int:
     return -(-m * n // 2)
 
@@ -46,7 +50,8 @@ bound = moment("buckets", length=_buckets, dtype=torch.bfloat16)
     low=bound,
     high=bound,
     values=ring("ngrads", moment)("ngrads kept", length=_kept, code="bf16"),
-    places=ring("ngrads", index)("ngrads kept", length=_kept, dtype=torch.int16),
+    # in two bytes, for there are no messages of 16-bit integers between processes
+    places=ring("ngrads", index)("ngrads halves", length=_halves, dtype=torch.uint8),
 )
 def scale_by_microadam(
     g: Tensor, step: Any, error: Tensor, low: Tensor, high: Tensor, values: Tensor, places: Tensor, *, beta1: float,
@@ -73,7 +78,8 @@ def scale_by_microadam(
     row = a.gather(0, at)
     codes, low, high = quantized(a.scatter(0, at, 0.0), quant_block_size, low.dtype)
     rows = torch.cat([values[1:].to(a.dtype), row.unsqueeze(0)])
-    where = torch.cat([places[1:].long() + start, at.unsqueeze(0)]).reshape(-1)
+    high_byte, low_byte = places[1:].long().chunk(2, -1)
+    where = torch.cat([256 * high_byte + low_byte + start, at.unsqueeze(0)]).reshape(-1)
     age = torch.arange(len(rows) - 1, -1, -1, dtype=a.dtype, device=a.device).unsqueeze(1)
 
     def total(x: Tensor, beta: Any) -> Tensor:
@@ -81,7 +87,8 @@ def scale_by_microadam(
         return a.new_zeros(size).scatter_add(0, where, decayed.reshape(-1)) * ((1 - beta) / (1 - beta**step))
 
     u = total(rows, beta1) / (total(rows.square(), beta2).sqrt() + eps)
-    return u.view(g.shape), codes.to(error.dtype), low, high, row, inside.to(places.dtype)
+    place = torch.cat([inside // 256, inside % 256]).to(places.dtype)
+    return u.view(g.shape), codes.to(error.dtype), low, high, row, place
 
 
 def _largest(a: Tensor, cut: list[tuple[int, int, int]]) -> tuple[Tensor, Tensor]:
