@@ -35,9 +35,8 @@ def Adafactor(
         p ← p - min(η, 1/√t) u - ηλp
 
     Where AdamW's state does not fit: it is all but gone (unless ``beta1`` asks for a momentum). The paper's η is 1e-2,
-    of the size of each parameter; ``relative_step=False`` takes the given lr at every step, which T5 was trained with
-    (1e-3, or 1/√t from step 10,000 on), and ``scale_parameter=False`` makes it one like Adam's. Without a momentum long
-    warm-ups help; a vector has all its second moments.
+    of the size of each parameter; ``relative_step=False`` takes the given lr at every step, and with
+    ``scale_parameter=False`` it is one like Adam's. A vector has all its second moments.
 
     Follows the paper's algorithms 4 and 5, with torch's keywords: equal to ``torch.optim.Adafactor`` to 2e-15 over 40
     steps on vectors and matrices in float64, but that it clamps roots and means of squares below at ``eps[0]`` where

@@ -22,8 +22,8 @@ def AdamMini(
     a filter of a convolution, the whole of a vector, as the authors' partition has it, with fused projections cut into
     their blocks. Queries and keys, where theirs is by attention head, are told by a view whose rows are heads:
     ``overrides={"*.q_proj.weight": "(h d) i -> h (d i) | h=12"}``, for fused ones
-    ``"(three h d) i -> three h (d i) | three=3 h=12"``; the authors find a coarser partition of the values faster in
-    runs of under 20,000 steps, and one by neuron for queries and keys unstable in long ones.
+    ``"(three h d) i -> three h (d i) | three=3 h=12"``. In runs of under 20,000 steps the authors give the values
+    one second moment in all (``"o i -> 1 (o i)"``).
 
     Equal to the authors' code (zyushun/Adam-mini at 402aadf, version 1.1.1) to 2e-15 over 40 steps in float64 on
     matrices, a fused view and norms. Deviations: roles in place of substrings of names; biases have one second moment

@@ -24,7 +24,7 @@ def CAME(
 
     Where the second moment of AdamW is too much: of its two buffers only the momentum is left. The authors take 0.5 to
     0.9 times AdamW's lr, its β₁ and β₂, and β₃ above β₂ (0.9995 to 0.99995 for 0.999, 0.99 to 0.999 for 0.95). No
-    average is debiased, and the first steps of matrices are some ten times as long as later ones: warm up.
+    average is debiased: the first step of a matrix is some 11 lr long, so warm up.
 
     Equal to the authors' code (yangluo7/CAME at e77c5c0, their only) to 2e-15 over 40 steps in float64 on vectors and
     matrices. Deviation: a convolution is factored as a matrix of filters, there over the last two axes.

@@ -20,7 +20,7 @@ def SM3(lr: float = 0.1, momentum: float = 0.9, eps: float = 1e-30, weight_decay
     fall by themselves, so the authors decay none; they warm up quadratically over 5 % of the steps, which the long
     first steps need. They name no default lr: 0.1 is here. ``momentum=0`` leaves no buffer of the weights' size.
 
-    Equal to the authors' code (google-research/sm3 at 0c1bbe5, in TensorFlow: read, not run) but that tensors of more
+    Follows the authors' code (google-research/sm3 at 0c1bbe5, in TensorFlow: read, not run) but that tensors of more
     than two axes are covered as matrices, where there each axis has a cover of its own; weight decay is not theirs.
 
     Reference: "Memory-Efficient Adaptive Optimization", Rohan Anil, Vineet Gupta, Tomer Koren, Yoram Singer, 2019,

@@ -22,11 +22,11 @@ def is_vector(m: int, n: int, hyper: Mapping[str, Any]) -> bool:
 
 
 def _rank_one(x: Tensor, row: Tensor, col: Tensor, beta: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """What stands for the average of each entry of x, and the two averages with x in them."""
+    """One over the root of what stands for the average of each entry of x, and the two averages with x in them."""
     row = row.lerp(x.mean(-1, keepdim=True), 1 - beta)
     col = col.lerp(x.mean(-2, keepdim=True), 1 - beta)
-    # in this order: a product of two small averages would vanish in float32
-    return row / row.mean(-2, keepdim=True) * col, row, col
+    # root by root: where a row and a column of zeros cross their product would vanish in float32
+    return (row / row.mean(-2, keepdim=True)).rsqrt() * col.rsqrt(), row, col
 
 
 @transform(
@@ -54,8 +54,8 @@ def scale_by_factored_rms(
         assert variance is not None
         v = variance.lerp(x, 1 - beta2)
         return g / v.sqrt(), None, None, v
-    v, r, c = _rank_one(x, row_var, col_var, beta2)
-    return g / v.sqrt(), r, c, None
+    scale, r, c = _rank_one(x, row_var, col_var, beta2)
+    return g * scale, r, c, None
 
 
 @transform(
@@ -79,8 +79,8 @@ def scale_by_confidence(
     m = exp_avg.lerp(u, 1 - beta1)
     if exp_avg_res_row is None or exp_avg_res_col is None:
         return m, m, None, None
-    s, r, c = _rank_one((u - m).square() + eps, exp_avg_res_row, exp_avg_res_col, beta3)
-    return m / s.sqrt(), m, r, c
+    scale, r, c = _rank_one((u - m).square() + eps, exp_avg_res_row, exp_avg_res_col, beta3)
+    return m * scale, m, r, c
 
 
 @transform(
