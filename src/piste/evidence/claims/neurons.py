@@ -115,7 +115,7 @@ def one_rate_a_dense_block_beats_adam(method: Any, seed: int) -> float:
     predicts=at_most(1.1),
     tolerance=0.0,
     wrong=told("AdamMini", weight_decay=30.0),
-    seeds=3,
+    seeds=5,
     cost="full",
     scale="64-32-10 on digits, 100 steps of 100, the rate tuned and falling to 0",
 )
