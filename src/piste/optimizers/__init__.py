@@ -1,6 +1,7 @@
 """The named optimizers: each a short chain, its equations and its sources."""
 
 from .adabelief import AdaBelief as AdaBelief
+from .adafactor import Adafactor as Adafactor
 from .adafisher import AdaFisher as AdaFisher
 from .adafisher import AdaFisherW as AdaFisherW
 from .adagrad import Adagrad as Adagrad
@@ -13,11 +14,13 @@ from .adamomentum import AdaMomentum as AdaMomentum
 from .adan import Adan as Adan
 from .ademamix import AdEMAMix as AdEMAMix
 from .adopt import ADOPT as ADOPT
+from .adammini import AdamMini as AdamMini
 from .aegd import AEGD as AEGD
 from .aegd import AEPG as AEPG
 from .armijo import ArmijoSGD as ArmijoSGD
 from .asgo import ASGO as ASGO
 from .asgo import DASGO as DASGO
+from .came import CAME as CAME
 from .conjugate import NonlinearCG as NonlinearCG
 from .dadaptation import DAdaptAdam as DAdaptAdam
 from .dadaptation import DAdaptLion as DAdaptLion
@@ -55,6 +58,7 @@ from .mechanic import MechanicAdamW as MechanicAdamW
 from .mechanic import MechanicLion as MechanicLion
 from .mechanic import MechanicSGD as MechanicSGD
 from .mfac import MFAC as MFAC
+from .microadam import MicroAdam as MicroAdam
 from .muon import Muon as Muon
 from .muons import MuonClip as MuonClip
 from .muons import NorMuon as NorMuon
@@ -96,6 +100,8 @@ from .scion import ScionSign as ScionSign
 from .sgd import SGD as SGD
 from .shampoo import Shampoo as Shampoo
 from .shampoo4bit import Shampoo4bit as Shampoo4bit
+from .sm3 import SM3 as SM3
+from .sm3 import SM3I as SM3I
 from .soap import SOAP as SOAP
 from .soap import OneSidedSOAP as OneSidedSOAP
 from .soap import SOAPAdEMAMix as SOAPAdEMAMix
@@ -105,6 +111,9 @@ from .sophia import SophiaH as SophiaH
 from .steepest import RowDescent as RowDescent
 from .steepest import SignDescent as SignDescent
 from .steepest import SpectralDescent as SpectralDescent
+from .subsetnorm import AdaGradSN as AdaGradSN
+from .subsetnorm import AdamSN as AdamSN
+from .subsetnorm import AdamSNSM as AdamSNSM
 from .trust_region import TrustRegionL2 as TrustRegionL2
 from .trust_region import TrustRegionSign as TrustRegionSign
 from .trust_region import TrustRegionSpectral as TrustRegionSpectral

@@ -35,6 +35,8 @@ from .composites import graft as graft
 from .compressed import scale_by_low_rank_mfac as scale_by_low_rank_mfac
 from .compressed import scale_by_sparse_ggt as scale_by_sparse_ggt
 from .compressed import scale_by_sparse_mfac as scale_by_sparse_mfac
+from .covers import scale_by_sm3 as scale_by_sm3
+from .covers import scale_by_sm3_one as scale_by_sm3_one
 from .curvature import scale_by_adahessian as scale_by_adahessian
 from .curvature import scale_by_oasis as scale_by_oasis
 from .curvature import scale_by_sophia as scale_by_sophia
@@ -49,6 +51,11 @@ from .distances import scale_by_layerwise_dog as scale_by_layerwise_dog
 from .eigenshampoo import scale_by_eigen_shampoo as scale_by_eigen_shampoo
 from .energy import scale_by_aegd as scale_by_aegd
 from .energy import scale_by_energy as scale_by_energy
+from .factored import clip_by_rms as clip_by_rms
+from .factored import descend_ever_slower as descend_ever_slower
+from .factored import scale_by_confidence as scale_by_confidence
+from .factored import scale_by_factored_rms as scale_by_factored_rms
+from .factored import scale_by_param_rms as scale_by_param_rms
 from .factors import scale_by_factor as scale_by_factor
 from .friction import with_friction as with_friction
 from .grafting import divide_by_raw_rms as divide_by_raw_rms
@@ -73,6 +80,7 @@ from .kfac import scale_by_kfac as scale_by_kfac
 from .latest import latest_weights as latest_weights
 from .layerwise import normalize_rms as normalize_rms
 from .layerwise import scale_by_trust_ratio as scale_by_trust_ratio
+from .microadam import scale_by_microadam as scale_by_microadam
 from .mirror import dual_average as dual_average
 from .mirror import exponentiate as exponentiate
 from .momentum import debias_average as debias_average
@@ -139,6 +147,11 @@ from .spectral import orthogonalize_rescaled as orthogonalize_rescaled
 from .spectral import rms_to_rms as rms_to_rms
 from .spectral import spectral_scale as spectral_scale
 from .spectral import translate_lr as translate_lr
+from .subset_norm import add_up_subsets as add_up_subsets
+from .subset_norm import average_subsets as average_subsets
+from .subset_norm import divide as divide
+from .subset_norm import scale_by_row_adam as scale_by_row_adam
+from .subspace_momentum import subspace_momentum as subspace_momentum
 from .subspaces import in_subspace as in_subspace
 from .tuners import mechanic as mechanic
 from .variance_reduction import clip_by_tensor_norm as clip_by_tensor_norm

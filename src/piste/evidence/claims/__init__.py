@@ -21,6 +21,7 @@ from . import composite as composite
 from . import constrained as constrained
 from . import convex_nets as convex_nets
 from . import cross_moments as cross_moments
+from . import covers as covers
 from . import curvature as curvature
 from . import cycles as cycles
 from . import denominators as denominators
@@ -32,6 +33,7 @@ from . import elementwise as elementwise
 from . import ema_lengths as ema_lengths
 from . import energies as energies
 from . import factored as factored
+from . import factored_squares as factored_squares
 from . import filters as filters
 from . import fine_tuned as fine_tuned
 from . import finite_sums as finite_sums
@@ -56,6 +58,7 @@ from . import kalman as kalman
 from . import kernels as kernels
 from . import kronecker as kronecker
 from . import landscape as landscape
+from . import lean as lean
 from . import lie_groups as lie_groups
 from . import limits as limits
 from . import linear_nets as linear_nets
@@ -68,6 +71,7 @@ from . import mixtures as mixtures
 from . import model_shapes as model_shapes
 from . import modular as modular
 from . import momentum as momentum
+from . import neurons as neurons
 from . import new_data as new_data
 from . import newton as newton
 from . import noise as noise
@@ -117,10 +121,12 @@ from . import solutions as solutions
 from . import soups as soups
 from . import sparse as sparse
 from . import sparse_averages as sparse_averages
+from . import sparse_windows as sparse_windows
 from . import spheres as spheres
 from . import stability as stability
 from . import steps as steps
 from . import stochastic as stochastic
+from . import subsets as subsets
 from . import subspaces as subspaces
 from . import tails as tails
 from . import task_vectors as task_vectors
