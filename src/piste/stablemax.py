@@ -1,9 +1,9 @@
 """StableMax: a softmax that large logits do not collapse, and how far a softmax has collapsed.
 
 In floating point softmax's sum over exp(z - max z) is exactly 1 once the largest logit stands far enough above the
-others: they are absorbed, the loss of a sample that is right is exactly 0, and so is its gradient (*Softmax Collapse*: a
-distance of 17 suffices in float32 with two classes, 37 in float64, 8 in float16). StableMax grows linearly where softmax
-grows exponentially:
+others: they are absorbed, and the loss of a sample that is right is exactly 0, and so is its gradient (*Softmax
+Collapse*: a distance of 17 suffices in float32 with two classes, 37 in float64, 8 in float16). StableMax grows linearly
+where softmax grows exponentially:
 
     s(z) = z + 1 for z ≥ 0, 1 / (1 - z) below;    StableMax(z)_i = s(z_i) / Σ_j s(z_j)
 

@@ -61,8 +61,8 @@ def Anolog(lr: float = 1e-4, beta2: float = 0.999, eps: float = 1e-8, weight_dec
 
     Reference: "ANO : Faster is Better in Noisy Landscape", Adrien Kegreisz, 2025, https://arxiv.org/abs/2508.18258
 
-    Equal to the author's code (Adrienkgz/ano-experiments at d53839a) to 1e-15 over 40 steps in float64, with two
-    lines of it changed: it has log(max(2, t)), by which β₁ is -0.44 in the first two steps, and does not debias v (the author's
-    package ano-optimizer 1.0.0 does). t + 2 is what a summary of the paper says.
+    Equal to the author's code (Adrienkgz/ano-experiments at d53839a) to 1e-15 over 40 steps in float64, with two lines
+    of it changed: it has log(max(2, t)), by which β₁ is -0.44 in the first two steps, and does not debias v (the
+    author's package ano-optimizer 1.0.0 does). t + 2 is what a summary of the paper says.
     """
     return _ano("Anolog", lr, _growing, beta2, eps, weight_decay)

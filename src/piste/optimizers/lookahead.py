@@ -36,7 +36,8 @@ def LookaheadSGD(
     Jimmy Ba, 2019, https://arxiv.org/abs/1907.08610
 
     Equal to the authors' code (michaelrzhang/lookahead at c4fd85f) to 1e-15 over 40 steps in float64, but that a step
-    at η = 0 moves nothing. α is the paper's 0.5; their code has 0.8. The momentum is left as it is, their default of three.
+    at η = 0 moves nothing. α is the paper's 0.5; their code has 0.8. The momentum is left as it is, their default of
+    three.
     """
     decay = [decay_weights(weight_decay)] if weight_decay else []
     moving = [trace(momentum)] if momentum else []
@@ -62,7 +63,8 @@ def LookaheadAdamW(
     Jimmy Ba, 2019, https://arxiv.org/abs/1907.08610
 
     Equal to the authors' code (michaelrzhang/lookahead at c4fd85f) to 1e-15 over 40 steps in float64, but that a step
-    at η = 0 moves nothing. α is the paper's 0.5; their code has 0.8. The moments are left as they are, their default of three.
+    at η = 0 moves nothing. α is the paper's 0.5; their code has 0.8. The moments are left as they are, their default of
+    three.
     """
     rule = chain(scale_by_adam(*betas, eps), decay_weights(weight_decay), descend(lr))
     return chain(rule, _slow("LookaheadAdamW", lr, k, alpha))

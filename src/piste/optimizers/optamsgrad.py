@@ -32,11 +32,11 @@ def OptimisticAMSGrad(
     Reference: "An Optimistic Acceleration of AMSGrad for Nonconvex Optimization", Jun-Kun Wang, Xiaoyun Li, Belhal
     Karimi, Ping Li, 2021, https://arxiv.org/abs/1903.01435
 
-    The algorithm is from memory, not verified in the paper. A copy of the authors' code agrees with it in θ, v, v̄ and h
-    (CodeBreaker444/optimistic-amsgrad-for-optmization-implementation-deeplearning at 7b0f0e6); betas and r are those of
-    the authors' notes. That code guesses otherwise: it extrapolates weights and takes a second gradient there, by a
-    second network; and it debiases the step. Here past gradients are extrapolated, and nothing is debiased. The half step is
-    taken back at the rate of the day, so that a rate of 0 moves nothing (the same where the rate is constant).
+    The algorithm is from memory, not verified in the paper. A copy of the authors' code agrees with it in θ, v, v̄ and
+    h (CodeBreaker444/optimistic-amsgrad-for-optmization-implementation-deeplearning at 7b0f0e6); betas and r are those
+    of the authors' notes. That code guesses otherwise: it extrapolates weights and takes a second gradient there, by a
+    second network; and it debiases the step. Here past gradients are extrapolated, and nothing is debiased. The half
+    step is taken back at the rate of the day, so that a rate of 0 moves nothing (the same where the rate is constant).
     """
     if span == 1:
         raise ValueError(
