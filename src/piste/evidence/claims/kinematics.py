@@ -92,8 +92,8 @@ def gravitys_average_arrives_before_a_moving_average(method: Any, seed: int) -> 
     kind="empirical",
     predicts=at_most(1.0),
     tolerance=0.05,
-    wrong=told("Gravity", alpha=1.0),
-    seeds=3,
+    wrong=told("Gravity", lr=1e-3),
+    seeds=6,
     cost="full",
     scale=SCALE,
 )

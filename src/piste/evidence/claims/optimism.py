@@ -84,8 +84,8 @@ def _steps(method: Any, seed: int, rate: float, **hyper: Any) -> float:
     kind="empirical",
     predicts=at_most(1.0),
     tolerance=0.0,
-    wrong=told("OptimisticAMSGrad", betas=(0.999, 0.99)),
-    seeds=4,
+    wrong=told("OptimisticAMSGrad", lr=1e-3),
+    seeds=6,
     cost="full",
     scale="logistic regression, 60 rows of 10, exact gradients, to within 1e-3 of the minimum, both at the best of 4 "
     "rates or more",

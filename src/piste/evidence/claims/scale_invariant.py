@@ -76,8 +76,8 @@ def momentum_lengthens_scale_invariant_weights_more_than_its_steps_do(method: An
     kind="empirical",
     predicts=at_most(1.0),
     tolerance=0.0,
-    wrong=told("AdamP", betas=(0.999, 0.999)),
-    seeds=4,
+    wrong=told("AdamP", lr=1e-5),
+    seeds=6,
     cost="full",
     scale=SCALE + "; hidden units normalized over the batch",
 )
