@@ -8,8 +8,7 @@ import torch
 import piste
 from optimizers.trajectories import SHAPES, distance, follow, problem, start
 from piste import chain
-from piste.transforms import descend, ema_weights, swa, trace
-from piste.transforms import lookahead as lookahead_weights
+from piste.transforms import descend, ema_weights, swa
 from reference import averaging, lookahead, schedulefreeadamw, schedulefreesgd
 
 
@@ -21,11 +20,6 @@ def AveragedSGD(lr=0.1, decay=0.9, first=1, every=1):
 @piste.optimizer
 def SwaSGD(lr=0.1, first=1, every=1):
     return chain(descend(lr), swa(int(first), int(every)))
-
-
-@piste.optimizer
-def LookaheadSGD(lr=0.1, momentum=0.9, k=5, alpha=0.5):
-    return chain(trace(momentum), descend(lr), lookahead_weights(int(k), alpha))
 
 
 def shown(optimizer, live) -> list[torch.Tensor]:
@@ -68,7 +62,7 @@ def test_an_average_holds_this_steps_new_point():
 def test_lookahead(steps):
     params, grads = problem(SHAPES, steps=steps)
     live = start(params)
-    optimizer = LookaheadSGD(live)
+    optimizer = piste.LookaheadSGD(live)
     end = follow(optimizer, live, grads)
     assert distance(end, lookahead.reference(params, grads, momentum=0.9)) < 1e-12
     assert distance(shown(optimizer, live), lookahead.reference_eval(params, grads, momentum=0.9)) < 1e-12

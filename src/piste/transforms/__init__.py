@@ -31,7 +31,9 @@ from .clipping import clip_by_global_norm as clip_by_global_norm
 from .clipping import clip_by_unit_norm as clip_by_unit_norm
 from .clipping import clip_by_value as clip_by_value
 from .composites import cautious as cautious
+from .composites import cautious_paper as cautious_paper
 from .composites import graft as graft
+from .composites import signed_magnitude as signed_magnitude
 from .compressed import scale_by_low_rank_mfac as scale_by_low_rank_mfac
 from .compressed import scale_by_sparse_ggt as scale_by_sparse_ggt
 from .compressed import scale_by_sparse_mfac as scale_by_sparse_mfac
@@ -48,6 +50,8 @@ from .distances import average_polynomially as average_polynomially
 from .distances import descend_udog as descend_udog
 from .distances import scale_by_dog as scale_by_dog
 from .distances import scale_by_layerwise_dog as scale_by_layerwise_dog
+from .directions import restore_length as restore_length
+from .directions import watch_alignment as watch_alignment
 from .eigenshampoo import scale_by_eigen_shampoo as scale_by_eigen_shampoo
 from .energy import scale_by_aegd as scale_by_aegd
 from .energy import scale_by_energy as scale_by_energy
@@ -70,6 +74,12 @@ from .induced import inverse_rms as inverse_rms
 from .induced import scale_by_induced_log_metric as scale_by_induced_log_metric
 from .induced import scale_by_induced_metric as scale_by_induced_metric
 from .induced import step_in_induced_metric as step_in_induced_metric
+from .kappa import clip_to_sign as clip_to_sign
+from .kappa import scale_by_lion_kappa as scale_by_lion_kappa
+from .kappa import sign_beyond as sign_beyond
+from .kappa import soften_sign as soften_sign
+from .kappa import take_unit as take_unit
+from .kappa import take_unit_rows as take_unit_rows
 from .kfac import clip_by_kl as clip_by_kl
 from .kfac import divide_by_square as divide_by_square
 from .kfac import in_kronecker_eigenbasis as in_kronecker_eigenbasis
@@ -77,6 +87,8 @@ from .kfac import layer_covariances as layer_covariances
 from .kfac import normalized_squares as normalized_squares
 from .kfac import scale_by_adafisher as scale_by_adafisher
 from .kfac import scale_by_kfac as scale_by_kfac
+from .kinematic import flow_half_implicitly as flow_half_implicitly
+from .kinematic import scale_by_gravity as scale_by_gravity
 from .latest import latest_weights as latest_weights
 from .layerwise import normalize_rms as normalize_rms
 from .layerwise import scale_by_trust_ratio as scale_by_trust_ratio
@@ -105,6 +117,8 @@ from .norms import take_sign as take_sign
 from .onesided import scale_by_asgo as scale_by_asgo
 from .onesided import scale_by_dasgo as scale_by_dasgo
 from .onesided import set_rms as set_rms
+from .optimistic import extrapolate_gradients as extrapolate_gradients
+from .optimistic import scale_by_optimistic_amsgrad as scale_by_optimistic_amsgrad
 from .polyak import scale_by_hessian_diagonal as scale_by_hessian_diagonal
 from .polyak import scale_by_polyak as scale_by_polyak
 from .polyak import scale_by_polyak_l1 as scale_by_polyak_l1
@@ -136,8 +150,10 @@ from .second_moments import divide_by_yogi as divide_by_yogi
 from .second_moments import scale_by_exadam as scale_by_exadam
 from .second_moments import scale_by_previous_rms as scale_by_previous_rms
 from .second_moments import scale_by_raised_rms as scale_by_raised_rms
+from .scale_invariant import project_scale_invariant as project_scale_invariant
 from .shampoo import precondition as precondition
 from .shampoo import scale_by_shampoo as scale_by_shampoo
+from .sign import scale_by_ano as scale_by_ano
 from .sign import scale_by_lion as scale_by_lion
 from .spectral import match_rms as match_rms
 from .spectral import normalize_neurons as normalize_neurons

@@ -90,16 +90,18 @@ def switched(average: Tensor) -> Tensor:
 
 
 @transform(room="delta", slow=weights)
-def lookahead(u: Tensor, param: Tensor, step: Any, slow: Tensor, *, k: int = 5, alpha: float = 0.5) -> Any:
+def lookahead(
+    u: Tensor, param: Tensor, step: Any, slow: Tensor, *, k: int = 5, alpha: float = 0.5, lr: float = 1.0
+) -> Any:
     """Every k steps φ ← φ + α(p + δ - φ) and the step ends at φ; between them the weights run ahead alone.
 
     α = 0.5 and k = 5 are the paper's (the authors' code has α = 0.8). The inner momentum is left as it is, their
-    default.
+    default. A step at the rate ``lr`` = 0 does not end at φ, so that it moves nothing.
 
     Reference: "Lookahead Optimizer: k steps forward, 1 step back", Michael R. Zhang, James Lucas, Geoffrey Hinton,
     Jimmy Ba, 2019, https://arxiv.org/abs/1907.08610
     """
-    meets = step % k == 0
+    meets = (step % k == 0) & (lr != 0)
     behind = slow + where(meets, alpha, 0.0) * (param + u - slow)
     return where(meets, behind - param, u), behind
 

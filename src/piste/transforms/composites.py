@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._transform import mean, transform
+from .._transform import mean, total, transform
 
 
 @transform(invariant=("sign",), scope="tensor", holds=("magnitude", "direction"))
@@ -36,3 +36,32 @@ def cautious(u: Tensor, grad: Tensor, agreeing: Tensor) -> Tensor:
     Qiang Liu, 2024, https://arxiv.org/abs/2411.16085
     """
     return torch.where(u * grad > 0, u / agreeing.clamp(min=1e-3), 0.0)
+
+
+@transform(
+    sums={
+        "agreeing": total(lambda u, grad: (u * grad > 0).to(u.dtype)),
+        "size": total(lambda u: torch.ones_like(u)),
+    }
+)
+def cautious_paper(u: Tensor, grad: Tensor, agreeing: Tensor, size: Tensor) -> Tensor:
+    """As :func:`cautious`, with the scale of the paper's algorithm: u ← u φ d / (Σφ + 1) for d coordinates.
+
+    Reference: "Cautious Optimizers: Improving Training with One Line of Code", Kaizhao Liang, Lizhang Chen, Bo Liu,
+    Qiang Liu, 2024, https://arxiv.org/abs/2411.16085
+    """
+    return torch.where(u * grad > 0, u * (size / (agreeing + 1)), 0.0)
+
+
+@transform(invariant=("sign",), holds=("direction", "magnitude"))
+def signed_magnitude(u: Tensor, direction: Any, magnitude: Any) -> Tensor:
+    """u ← sign(D(u)) |M(u)|, entry by entry, for two chains D and M with a state of their own.
+
+    Which way and how far are asked of two rules: ``signed_magnitude(chain(), scale_by_adam(...))`` goes Adam's length
+    against today's gradient (Grams), ``signed_magnitude(ema(β₁), ...)`` today's length against the momentum (Ano).
+    Rules of the two that need a sum over a tensor must see whole tensors (scope "tensor").
+
+    Reference: "Grams: Gradient Descent with Adaptive Momentum Scaling", Yang Cao, Xiaoyu Li, Zhao Song, 2024,
+    https://arxiv.org/abs/2412.17107
+    """
+    return direction(u).sign() * magnitude(u).abs()

@@ -27,6 +27,7 @@ from . import cycles as cycles
 from . import denominators as denominators
 from . import descent as descent
 from . import distances_over_gradients as distances_over_gradients
+from . import directions as directions
 from . import dynamics as dynamics
 from . import eigenvectors as eigenvectors
 from . import elementwise as elementwise
@@ -55,7 +56,9 @@ from . import implicit_bias as implicit_bias
 from . import induced as induced
 from . import interpolation as interpolation
 from . import kalman as kalman
+from . import kappas as kappas
 from . import kernels as kernels
+from . import kinematics as kinematics
 from . import kronecker as kronecker
 from . import landscape as landscape
 from . import lean as lean
@@ -63,6 +66,7 @@ from . import lie_groups as lie_groups
 from . import limits as limits
 from . import linear_nets as linear_nets
 from . import looking_ahead as looking_ahead
+from . import lookaheads as lookaheads
 from . import low_rank as low_rank
 from . import matrices as matrices
 from . import merging as merging
@@ -81,6 +85,7 @@ from . import old_gradients as old_gradients
 from . import one_sided as one_sided
 from . import operators as operators
 from . import order as order
+from . import optimism as optimism
 from . import orthogonal as orthogonal
 from . import outliers as outliers
 from . import pace as pace
@@ -107,6 +112,7 @@ from . import refinement as refinement
 from . import refits as refits
 from . import regions as regions
 from . import sampling as sampling
+from . import scale_invariant as scale_invariant
 from . import scaling as scaling
 from . import schedules as schedules
 from . import scions as scions
@@ -117,6 +123,7 @@ from . import shampoos as shampoos
 from . import sharpness as sharpness
 from . import shuffling as shuffling
 from . import signs as signs
+from . import softmax_collapse as softmax_collapse
 from . import solutions as solutions
 from . import soups as soups
 from . import sparse as sparse

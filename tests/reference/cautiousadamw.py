@@ -1,0 +1,15 @@
+"""C-AdamW as its authors have it today: `cautious.py` has the loop."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from . import cautious
+
+
+def reference(params: list[Tensor], grads: list[list[Tensor]], **hyper: float) -> list[Tensor]:
+    return cautious.reference(params, grads, rule="adamw", scale="mean", **hyper)  # type: ignore[arg-type]
+
+
+def sequences(lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> None:
+    """The hyperparameters it knows."""
