@@ -13,6 +13,10 @@ from .aegd import AEPG as AEPG
 from .armijo import ArmijoSGD as ArmijoSGD
 from .asgo import ASGO as ASGO
 from .asgo import DASGO as DASGO
+from .clipped import ClippedSEG as ClippedSEG
+from .clipped import ClippedSGD as ClippedSGD
+from .clipped import ClippedSSTM as ClippedSSTM
+from .clipradagradd import ClipRAdaGradD as ClipRAdaGradD
 from .conjugate import NonlinearCG as NonlinearCG
 from .distributedshampoo import DistributedShampoo as DistributedShampoo
 from .efcp import LowRankMFAC as LowRankMFAC
@@ -38,6 +42,8 @@ from .mars import ExactMARSAdamW as ExactMARSAdamW
 from .mars import MARSAdamW as MARSAdamW
 from .mars import MARSLion as MARSLion
 from .mars import MARSShampoo as MARSShampoo
+from .mediansgd import MedianSGD as MedianSGD
+from .mediansgd import SampleMedianSGD as SampleMedianSGD
 from .mfac import MFAC as MFAC
 from .muon import Muon as Muon
 from .muons import MuonClip as MuonClip
@@ -46,6 +52,8 @@ from .muons import TurboMuon as TurboMuon
 from .newton import FilteredNewton as FilteredNewton
 from .newton import RootNewton as RootNewton
 from .newton import UniversalNewton as UniversalNewton
+from .normalized import NormalizedSGD as NormalizedSGD
+from .normalized import NormalizedSPIDER as NormalizedSPIDER
 from .oasis import OASIS as OASIS
 from .polynomial import KrylovGD as KrylovGD
 from .polynomial import PolynomialGD as PolynomialGD
