@@ -15,7 +15,7 @@ from .._transform import oracle
 @oracle
 def sample_median(evaluate: Any, params: Sequence[Tensor], *, samples: int = 5) -> Any:
     """Of every coordinate the median of the gradients of ``samples`` runs of the closure, which is to draw another
-    batch at each; the mean of the two in the middle where their number is even. The loss reported is the mean of theirs.
+    batch at each; of an even number the mean of the two in the middle. The loss reported is the mean of theirs.
 
     It keeps all those gradients for the length of the step.
 
