@@ -27,6 +27,10 @@ from .asgo import DASGO as DASGO
 from .came import CAME as CAME
 from .cautious import CautiousAdamW as CautiousAdamW
 from .cautious import CautiousLion as CautiousLion
+from .clipped import ClippedSEG as ClippedSEG
+from .clipped import ClippedSGD as ClippedSGD
+from .clipped import ClippedSSTM as ClippedSSTM
+from .clipradagradd import ClipRAdaGradD as ClipRAdaGradD
 from .conjugate import NonlinearCG as NonlinearCG
 from .dadaptation import DAdaptAdam as DAdaptAdam
 from .dadaptation import DAdaptLion as DAdaptLion
@@ -68,6 +72,8 @@ from .mars import MARSShampoo as MARSShampoo
 from .mechanic import MechanicAdamW as MechanicAdamW
 from .mechanic import MechanicLion as MechanicLion
 from .mechanic import MechanicSGD as MechanicSGD
+from .mediansgd import MedianSGD as MedianSGD
+from .mediansgd import SampleMedianSGD as SampleMedianSGD
 from .mfac import MFAC as MFAC
 from .microadam import MicroAdam as MicroAdam
 from .muon import Muon as Muon
@@ -79,6 +85,8 @@ from .naggs import NAGGS as NAGGS
 from .newton import FilteredNewton as FilteredNewton
 from .newton import RootNewton as RootNewton
 from .newton import UniversalNewton as UniversalNewton
+from .normalized import NormalizedSGD as NormalizedSGD
+from .normalized import NormalizedSPIDER as NormalizedSPIDER
 from .oasis import OASIS as OASIS
 from .polyaksgd import SPS as SPS
 from .polyaksgd import PolyakSGD as PolyakSGD

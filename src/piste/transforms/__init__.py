@@ -27,9 +27,11 @@ from .averaging import switch_ema as switch_ema
 from .bases import in_eigenbasis as in_eigenbasis
 from .bases import in_kl_eigenbasis as in_kl_eigenbasis
 from .bases import scale_by_spectrum as scale_by_spectrum
+from .clipping import clip_by_component_norm as clip_by_component_norm
 from .clipping import clip_by_global_norm as clip_by_global_norm
 from .clipping import clip_by_unit_norm as clip_by_unit_norm
 from .clipping import clip_by_value as clip_by_value
+from .clipping import clip_by_zscore as clip_by_zscore
 from .composites import cautious as cautious
 from .composites import cautious_paper as cautious_paper
 from .composites import graft as graft
@@ -70,6 +72,10 @@ from .grafting import graft_once_started as graft_once_started
 from .grafting import in_blocks as in_blocks
 from .hyperbolic import beside_average as beside_average
 from .hyperbolic import divide_by_hyperbolic_rms as divide_by_hyperbolic_rms
+from .heavy_tails import divide_by_norm_power as divide_by_norm_power
+from .heavy_tails import scale_by_delayed_adagrad as scale_by_delayed_adagrad
+from .heavy_tails import scale_by_delayed_adagrad_norm as scale_by_delayed_adagrad_norm
+from .heavy_tails import similar_triangles as similar_triangles
 from .induced import inverse_rms as inverse_rms
 from .induced import scale_by_induced_log_metric as scale_by_induced_log_metric
 from .induced import scale_by_induced_metric as scale_by_induced_metric
@@ -93,6 +99,8 @@ from .latest import latest_weights as latest_weights
 from .layerwise import normalize_rms as normalize_rms
 from .layerwise import scale_by_trust_ratio as scale_by_trust_ratio
 from .microadam import scale_by_microadam as scale_by_microadam
+from .medians import track_coordinate_median as track_coordinate_median
+from .medians import track_median as track_median
 from .mirror import dual_average as dual_average
 from .mirror import exponentiate as exponentiate
 from .momentum import debias_average as debias_average

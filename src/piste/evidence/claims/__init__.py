@@ -13,6 +13,7 @@ from . import barriers as barriers
 from . import bases as bases
 from . import batch_sizes as batch_sizes
 from . import budgets as budgets
+from . import clipped_components as clipped_components
 from . import codes as codes
 from . import collapse as collapse
 from . import combinations as combinations
@@ -43,11 +44,13 @@ from . import forgetting as forgetting
 from . import four_bits as four_bits
 from . import friction as friction
 from . import games as games
+from . import generalized_smooth as generalized_smooth
 from . import geometry as geometry
 from . import given_gradients as given_gradients
 from . import graphs as graphs
 from . import grokking as grokking
 from . import halving as halving
+from . import heavy_tails as heavy_tails
 from . import horizons as horizons
 from . import identities as identities
 from . import imbalance as imbalance
@@ -69,6 +72,7 @@ from . import looking_ahead as looking_ahead
 from . import lookaheads as lookaheads
 from . import low_rank as low_rank
 from . import matrices as matrices
+from . import medians as medians
 from . import merging as merging
 from . import mirrors as mirrors
 from . import mixtures as mixtures
