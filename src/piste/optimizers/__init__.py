@@ -39,6 +39,8 @@ from .mars import MARSAdamW as MARSAdamW
 from .mars import MARSLion as MARSLion
 from .mars import MARSShampoo as MARSShampoo
 from .mfac import MFAC as MFAC
+from .modelbased import StochasticProximalPoint as StochasticProximalPoint
+from .modelbased import StochasticProxLinear as StochasticProxLinear
 from .muon import Muon as Muon
 from .muons import MuonClip as MuonClip
 from .muons import NorMuon as NorMuon
@@ -46,7 +48,9 @@ from .muons import TurboMuon as TurboMuon
 from .newton import FilteredNewton as FilteredNewton
 from .newton import RootNewton as RootNewton
 from .newton import UniversalNewton as UniversalNewton
+from .o2nc import O2NC as O2NC
 from .oasis import OASIS as OASIS
+from .optimistic import OptimisticMirrorDescent as OptimisticMirrorDescent
 from .polynomial import KrylovGD as KrylovGD
 from .polynomial import PolynomialGD as PolynomialGD
 from .psgd import PSGDPRO as PSGDPRO
@@ -59,6 +63,9 @@ from .psps import PSPSL1 as PSPSL1
 from .psps import PSPSL2 as PSPSL2
 from .psps import PSPSAdaGrad as PSPSAdaGrad
 from .psps import PSPSAdam as PSPSAdam
+from .quasar import QAGD as QAGD
+from .quasar import QASGD as QASGD
+from .randomscaling import RandomlyScaledSGDM as RandomlyScaledSGDM
 from .rmsprop import RMSProp as RMSProp
 from .sam import SAM as SAM
 from .sam import SAMAdamW as SAMAdamW

@@ -48,6 +48,8 @@ from .grafting import divide_by_root_of_sum as divide_by_root_of_sum
 from .grafting import from_average as from_average
 from .grafting import graft_once_started as graft_once_started
 from .grafting import in_blocks as in_blocks
+from .hints import hint_by_last_gradient as hint_by_last_gradient
+from .hints import optimistic_ball as optimistic_ball
 from .induced import inverse_rms as inverse_rms
 from .induced import scale_by_induced_log_metric as scale_by_induced_log_metric
 from .induced import scale_by_induced_metric as scale_by_induced_metric
@@ -82,6 +84,8 @@ from .norms import take_sign as take_sign
 from .onesided import scale_by_asgo as scale_by_asgo
 from .onesided import scale_by_dasgo as scale_by_dasgo
 from .onesided import set_rms as set_rms
+from .online import learn_in_ball as learn_in_ball
+from .online import walk_along as walk_along
 from .polyak import scale_by_hessian_diagonal as scale_by_hessian_diagonal
 from .polyak import scale_by_polyak as scale_by_polyak
 from .polyak import scale_by_polyak_l1 as scale_by_polyak_l1
@@ -106,6 +110,9 @@ from .radial import decay_shrinking_weights as decay_shrinking_weights
 from .radial import ema_nesterov as ema_nesterov
 from .radial import floor_rows as floor_rows
 from .radial import hold_radius as hold_radius
+from .random_scaling import discounted_mean as discounted_mean
+from .random_scaling import regularized_trace as regularized_trace
+from .random_scaling import scale_step as scale_step
 from .shampoo import precondition as precondition
 from .shampoo import scale_by_shampoo as scale_by_shampoo
 from .sign import scale_by_lion as scale_by_lion
