@@ -28,7 +28,7 @@ def reference(
     y, f = flattened(params, loss)
     z = y
     for k in range(steps):
-        tau = bisearch(f, y, z, gamma * (k + 1) ** 2 / (2 * k + 3), 1 - (2 * k + 3) / (k + 2) ** 2)
+        tau = bisearch(f, y, z, gamma * (k + 1) ** 2 / (2 * k + 3))
         x = tau * y + (1 - tau) * z
         g = slope(f, x)
         weight = gamma**2 * lr / (4 * rho)

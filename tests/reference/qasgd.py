@@ -5,7 +5,7 @@ https://arxiv.org/abs/2305.04736; authors' code (ASGD, GeneralASGD), and for the
 "Near-Optimal Methods for Minimizing Star-Convex Functions and Beyond" (2020), https://arxiv.org/abs/1906.11985
 
     x ← τ x + (1-τ) z;   z ← z - η (2k+3)/γ ∇f(x)         c = γ (k+1)²/(2k+3),  k = 0, 1, …
-    τ: the first of 1 - (2k+3)/(k+2)², 1 (if the slope along x - z is not positive at x), 0 (if f(z) ≤ f(x)) and
+    τ: the first of c/(1+c), 1 (if the slope along x - z is not positive at x), 0 (if f(z) ≤ f(x)) and
        bisection's points with  c f(x⁺) + τ ⟨∇f(x⁺), x - z⟩ ≤ c f(x)
 
 The code compares with f(z) and tries another first τ.
@@ -28,7 +28,7 @@ def slope(f: Loss, x: Tensor) -> Tensor:
     return torch.autograd.grad(f(leaf), leaf)[0]
 
 
-def bisearch(f: Loss, x: Tensor, z: Tensor, c: float, guess: float) -> float:
+def bisearch(f: Loss, x: Tensor, z: Tensor, c: float) -> float:
     if torch.equal(x, z):
         return 1.0
 
@@ -36,8 +36,8 @@ def bisearch(f: Loss, x: Tensor, z: Tensor, c: float, guess: float) -> float:
         w = tau * x + (1 - tau) * z
         return bool(c * f(w) + tau * slope(f, w) @ (x - z) <= c * f(x))
 
-    if fits(guess):
-        return guess
+    if fits(c / (1 + c)):
+        return c / (1 + c)
     if slope(f, x) @ (x - z) <= 0:
         return 1.0
     if f(z) <= f(x):
@@ -72,7 +72,7 @@ def reference(
     x, f = flattened(params, loss)
     z = x
     for k in range(steps):
-        tau = bisearch(f, x, z, gamma * (k + 1) ** 2 / (2 * k + 3), 1 - (2 * k + 3) / (k + 2) ** 2)
+        tau = bisearch(f, x, z, gamma * (k + 1) ** 2 / (2 * k + 3))
         x = tau * x + (1 - tau) * z
         z = z - lr * (2 * k + 3) / gamma * slope(f, x)
     return [piece.view_as(p) for piece, p in zip(x.split([p.numel() for p in params]), params)]

@@ -25,14 +25,14 @@ def QASGD(lr: float = 1e-3, gamma: float = 0.8, tolerance: float = 0.0) -> Chain
         p ← w;   z ← z - η (2k+3)/γ g,     k = 0, 1, … the steps before
 
     Where gradients are noisy: linear dynamical systems, generalised linear models. Needs ``step(closure)``, two
-    evaluations a step and more where τ = 1 - (2k+3)/(k+2)² will not do. z's steps grow with k: for steps of which there
+    evaluations a step and more where τ = c/(1 + c) will not do. z's steps grow with k: for steps of which there
     are K, the authors take η = min(1/L, γ √(2D²/σ²) / (K+1)^1.5), D the distance to go and σ² the mean square of
     gradients. They set γ to 0.5 or 0.8 without knowing it.
 
     Follows the authors' code (``ASGD``, read without its repository's name) but for two things: its search compares
     with f(z) where the condition, and the search it is taken from, have f(p); and it tries τ = 1 - 2/(k+2) first, here
-    1 - (2k+3)/(k+2)² as in their QASVRG. With these two changed equal to it to 1e-16 over 40 steps of least squares in
-    float64.
+    c/(1 + c), which for γ = 1 is that of their QASVRG. With these two changed equal to it to 1e-16 over 40 steps of
+    least squares in float64.
 
     Reference: "Accelerated Stochastic Optimization Methods under Quasar-convexity", Qiang Fu, Dongchu Xu, Ashia Wilson,
     2023, https://arxiv.org/abs/2305.04736
@@ -49,7 +49,7 @@ def QAGD(lr: float = 1e-2, gamma: float = 0.8, rho: float = 1.0, tolerance: floa
 
     With η = 1/ρL for an L-smooth f and E‖g‖² ≤ ρ‖∇f‖² (ρ = 1: exact gradients), f(p) - f* falls as ρ²L D²/γ²k², as for
     convex functions with γ = 1: for losses that can be fitted exactly. Needs ``step(closure)``, two evaluations a step
-    and more where τ = 1 - (2k+3)/(k+2)² will not do. lr may not move.
+    and more where τ = c/(1 + c) will not do. lr may not move.
 
     Follows the authors' code (``ASGDSGC``) but for the search, as :class:`QASGD`.
 

@@ -17,8 +17,8 @@ def proximal_point(evaluate: Any, params: Sequence[Tensor], *, lr: float, inner_
         u = ∇f(w);   then ``inner_steps`` times, j = 1, 2, …:   u ← u + θ (∇f(w - ηu) - u),   θ = 2/(j + 2)
 
     the subgradient method for that strongly convex problem, whose error is O(η G²/j) whether f is smooth or not, so
-    long as f + ‖·‖²/2η is convex. 1 + ``inner_steps`` evaluations a step, on one batch and with the same dropout masks; the
-    loss reported is the one at w.
+    long as f + ‖·‖²/2η is convex. 1 + ``inner_steps`` evaluations a step, on one batch, with the same dropout masks;
+    the loss reported is the one at w.
 
     Reference: "Stochastic model-based minimization of weakly convex functions", Damek Davis, Dmitriy Drusvyatskiy,
     2019, https://arxiv.org/abs/1803.06523

@@ -24,9 +24,8 @@ def between(
         w = τy + (1-τ)z,  g = ∇f(w),  τ such that  c f(w) + τ⟨g, y - z⟩ ≤ c f(y) + ε
         z ← z - η a (2k+3) g;    the step is to w - η b g,  as ``vector``
 
-    τ is 1 - (2k+3)/(k+2)² where that will do, which it does on convex functions with γ = 1; else 1 or 0, else found by
-    bisection. Two evaluations a step, and as many more as the search takes. What is kept is y - z. A step at η = 0
-    moves nothing.
+    τ is c/(1 + c) where that will do, which it does wherever f is convex; else 1 or 0, else found by bisection. Two
+    evaluations a step, and as many more as the search takes. What is kept is y - z. A step at η = 0 moves nothing.
 
     Reference: "Accelerated Stochastic Optimization Methods under Quasar-convexity", Qiang Fu, Dongchu Xu, Ashia Wilson,
     2023, https://arxiv.org/abs/2305.04736
@@ -44,7 +43,7 @@ def between(
         value, slope = evaluate([p - (1 - tau) * d for p, d in zip(params, gaps, strict=True)])
         return float(value), _dot(where, across, slope), slope
 
-    tau, g = _search(at, float(loss), where, across, at_y, c, 1 - (2 * k + 3) / (k + 2) ** 2, tolerance)
+    tau, g = _search(at, float(loss), where, across, at_y, c, c / (1 + c), tolerance)
     live = list(zip(g, gaps, strict=True))
     if lr == 0:
         return loss, g, [None if x is None else torch.zeros_like(x) for x in g], gaps

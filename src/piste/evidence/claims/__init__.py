@@ -38,6 +38,7 @@ from . import geometry as geometry
 from . import graphs as graphs
 from . import grokking as grokking
 from . import halving as halving
+from . import hints as hints
 from . import horizons as horizons
 from . import identities as identities
 from . import imbalance as imbalance
@@ -66,6 +67,7 @@ from . import noise as noise
 from . import nonconvex as nonconvex
 from . import norms as norms
 from . import one_sided as one_sided
+from . import online_learners as online_learners
 from . import operators as operators
 from . import orthogonal as orthogonal
 from . import outliers as outliers
@@ -81,8 +83,10 @@ from . import posteriors as posteriors
 from . import precision as precision
 from . import preconditioned_polyak as preconditioned_polyak
 from . import protocol as protocol
+from . import quasar_convex as quasar_convex
 from . import races as races
 from . import radial as radial
+from . import random_scaling as random_scaling
 from . import rankings as rankings
 from . import rebasin as rebasin
 from . import recovery as recovery
@@ -115,6 +119,7 @@ from . import task_vectors as task_vectors
 from . import trust_regions as trust_regions
 from . import variance_reduction as variance_reduction
 from . import votes as votes
+from . import weakly_convex as weakly_convex
 from . import weight_averages as weight_averages
 from . import widths as widths
 from . import windows as windows
