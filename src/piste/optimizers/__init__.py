@@ -76,6 +76,8 @@ from .mediansgd import MedianSGD as MedianSGD
 from .mediansgd import SampleMedianSGD as SampleMedianSGD
 from .mfac import MFAC as MFAC
 from .microadam import MicroAdam as MicroAdam
+from .modelbased import StochasticProximalPoint as StochasticProximalPoint
+from .modelbased import StochasticProxLinear as StochasticProxLinear
 from .muon import Muon as Muon
 from .muons import MuonClip as MuonClip
 from .muons import NorMuon as NorMuon
@@ -93,6 +95,9 @@ from .polyaksgd import PolyakSGD as PolyakSGD
 from .optamsgrad import OptimisticAMSGrad as OptimisticAMSGrad
 from .orthograd import OrthogradAdamW as OrthogradAdamW
 from .orthograd import OrthogradSGD as OrthogradSGD
+from .o2nc import O2NC as O2NC
+from .oasis import OASIS as OASIS
+from .optimistic import OptimisticMirrorDescent as OptimisticMirrorDescent
 from .polynomial import KrylovGD as KrylovGD
 from .polynomial import PolynomialGD as PolynomialGD
 from .prodigy import Prodigy as Prodigy
@@ -109,6 +114,9 @@ from .psps import PSPSAdam as PSPSAdam
 from .qhm import QHM as QHM
 from .qhm import QHAdam as QHAdam
 from .radam import RAdam as RAdam
+from .quasar import QAGD as QAGD
+from .quasar import QASGD as QASGD
+from .randomscaling import RandomlyScaledSGDM as RandomlyScaledSGDM
 from .rmsprop import RMSProp as RMSProp
 from .sam import SAM as SAM
 from .sam import SAMAdamW as SAMAdamW

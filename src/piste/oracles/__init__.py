@@ -12,6 +12,9 @@ from .newton import extreme_subspace as extreme_subspace
 from .newton import hessian as hessian
 from .newton import newton as newton
 from .newton import symmetric_polynomial as symmetric_polynomial
+from .prox_linear import prox_linear as prox_linear
+from .proximal_point import proximal_point as proximal_point
+from .quasar import between as between
 from .recursive import recursive as recursive
 from .residuals import levenberg_marquardt as levenberg_marquardt
 from .sam import sam as sam

@@ -76,6 +76,8 @@ from .heavy_tails import divide_by_norm_power as divide_by_norm_power
 from .heavy_tails import scale_by_delayed_adagrad as scale_by_delayed_adagrad
 from .heavy_tails import scale_by_delayed_adagrad_norm as scale_by_delayed_adagrad_norm
 from .heavy_tails import similar_triangles as similar_triangles
+from .hints import hint_by_last_gradient as hint_by_last_gradient
+from .hints import optimistic_ball as optimistic_ball
 from .induced import inverse_rms as inverse_rms
 from .induced import scale_by_induced_log_metric as scale_by_induced_log_metric
 from .induced import scale_by_induced_metric as scale_by_induced_metric
@@ -127,6 +129,8 @@ from .onesided import scale_by_dasgo as scale_by_dasgo
 from .onesided import set_rms as set_rms
 from .optimistic import extrapolate_gradients as extrapolate_gradients
 from .optimistic import scale_by_optimistic_amsgrad as scale_by_optimistic_amsgrad
+from .online import learn_in_ball as learn_in_ball
+from .online import walk_along as walk_along
 from .polyak import scale_by_hessian_diagonal as scale_by_hessian_diagonal
 from .polyak import scale_by_polyak as scale_by_polyak
 from .polyak import scale_by_polyak_l1 as scale_by_polyak_l1
@@ -159,6 +163,9 @@ from .second_moments import scale_by_exadam as scale_by_exadam
 from .second_moments import scale_by_previous_rms as scale_by_previous_rms
 from .second_moments import scale_by_raised_rms as scale_by_raised_rms
 from .scale_invariant import project_scale_invariant as project_scale_invariant
+from .random_scaling import discounted_mean as discounted_mean
+from .random_scaling import regularized_trace as regularized_trace
+from .random_scaling import scale_step as scale_step
 from .shampoo import precondition as precondition
 from .shampoo import scale_by_shampoo as scale_by_shampoo
 from .sign import scale_by_ano as scale_by_ano

@@ -51,6 +51,7 @@ from . import graphs as graphs
 from . import grokking as grokking
 from . import halving as halving
 from . import heavy_tails as heavy_tails
+from . import hints as hints
 from . import horizons as horizons
 from . import identities as identities
 from . import imbalance as imbalance
@@ -87,6 +88,7 @@ from . import nonconvex as nonconvex
 from . import norms as norms
 from . import old_gradients as old_gradients
 from . import one_sided as one_sided
+from . import online_learners as online_learners
 from . import operators as operators
 from . import order as order
 from . import optimism as optimism
@@ -106,8 +108,10 @@ from . import posteriors as posteriors
 from . import precision as precision
 from . import preconditioned_polyak as preconditioned_polyak
 from . import protocol as protocol
+from . import quasar_convex as quasar_convex
 from . import races as races
 from . import radial as radial
+from . import random_scaling as random_scaling
 from . import rankings as rankings
 from . import rebasin as rebasin
 from . import recovery as recovery
@@ -145,6 +149,7 @@ from . import trust_regions as trust_regions
 from . import tuned_rates as tuned_rates
 from . import variance_reduction as variance_reduction
 from . import votes as votes
+from . import weakly_convex as weakly_convex
 from . import weight_averages as weight_averages
 from . import widths as widths
 from . import windows as windows

@@ -34,5 +34,6 @@ from .scalar import absolute as absolute
 from .scalar import rosenbrock as rosenbrock
 from .scalar import wavy as wavy
 from .splines import spline_poisson as spline_poisson
+from .systems import linear_system as linear_system
 from .wells import finite_well as finite_well
 from .wells import infinite_well as infinite_well
