@@ -18,10 +18,12 @@ from .distributedshampoo import DistributedShampoo as DistributedShampoo
 from .efcp import LowRankMFAC as LowRankMFAC
 from .efcp import SparseGGT as SparseGGT
 from .efcp import SparseMFAC as SparseMFAC
+from .fira import FiraAdamW as FiraAdamW
 from .fosi import FOSI as FOSI
 from .fosi import FOSIAdam as FOSIAdam
 from .galore import GaLoreAdamW as GaLoreAdamW
 from .ggt import GGT as GGT
+from .grass import GrassAdamW as GrassAdamW
 from .induced import InducedMetricLogSGD as InducedMetricLogSGD
 from .induced import InducedMetricRMS as InducedMetricRMS
 from .induced import InducedMetricSGD as InducedMetricSGD
@@ -33,6 +35,7 @@ from .lamb import LAMB as LAMB
 from .lbfgs import LBFGS as LBFGS
 from .levenberg import LevenbergMarquardt as LevenbergMarquardt
 from .lion import Lion as Lion
+from .lomo import LOMO as LOMO
 from .mars import MARSM as MARSM
 from .mars import ExactMARSAdamW as ExactMARSAdamW
 from .mars import MARSAdamW as MARSAdamW
@@ -47,6 +50,8 @@ from .newton import FilteredNewton as FilteredNewton
 from .newton import RootNewton as RootNewton
 from .newton import UniversalNewton as UniversalNewton
 from .oasis import OASIS as OASIS
+from .onlinesubspace import OnlineSubspaceAdamW as OnlineSubspaceAdamW
+from .onlinesubspace import OnlineSubspaceLion as OnlineSubspaceLion
 from .polynomial import KrylovGD as KrylovGD
 from .polynomial import PolynomialGD as PolynomialGD
 from .psgd import PSGDPRO as PSGDPRO

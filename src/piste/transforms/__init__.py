@@ -106,6 +106,7 @@ from .radial import decay_shrinking_weights as decay_shrinking_weights
 from .radial import ema_nesterov as ema_nesterov
 from .radial import floor_rows as floor_rows
 from .radial import hold_radius as hold_radius
+from .residuals_of_subspaces import in_subspace_with_residual as in_subspace_with_residual
 from .shampoo import precondition as precondition
 from .shampoo import scale_by_shampoo as scale_by_shampoo
 from .sign import scale_by_lion as scale_by_lion
@@ -117,7 +118,12 @@ from .spectral import orthogonalize_rescaled as orthogonalize_rescaled
 from .spectral import rms_to_rms as rms_to_rms
 from .spectral import spectral_scale as spectral_scale
 from .spectral import translate_lr as translate_lr
+from .subspaces import in_drawn_rows as in_drawn_rows
 from .subspaces import in_subspace as in_subspace
+from .subspaces import in_top_rows as in_top_rows
+from .subspaces import in_tracked_subspace as in_tracked_subspace
+from .subspaces import in_weighted_rows as in_weighted_rows
+from .subspaces import interpolated_momentum as interpolated_momentum
 from .variance_reduction import clip_by_tensor_norm as clip_by_tensor_norm
 from .variance_reduction import correct_by_last_gradient as correct_by_last_gradient
 from .windows import scale_by_ggt as scale_by_ggt
