@@ -9,7 +9,7 @@ from .._transform import Chain, chain
 from ..schedules import every
 from ..transforms.adaptive import scale_by_adam
 from ..transforms.decay import decay_weights, descend
-from ..transforms.subspaces import in_drawn_rows, in_top_rows, in_weighted_rows, since
+from ..transforms.subspaces_of_rows import in_drawn_rows, in_top_rows, in_weighted_rows, since
 from .adam import AdamW
 
 
@@ -39,8 +39,8 @@ def GrassAdamW(
     PPᵀg is g in expectation.
 
     For training all weights where AdamW's state does not fit: an m × n matrix (m < n) keeps 2rn numbers and r indices
-    in place of 2mn, and projecting is a gather where GaLore has products and singular vectors. For hidden matrices: given
-    a module, embeddings, heads, norms and biases go to ``rest`` (AdamW).
+    in place of 2mn, and projecting is a gather where GaLore has products and singular vectors. For hidden matrices:
+    given a module, embeddings, heads, norms and biases go to ``rest`` (AdamW).
 
     The authors' code is not public (their repository holds a readme). The equations of P are read in a third party's
     summary of the paper, and that moments begin anew with each P; that their bias correction does, too, and the

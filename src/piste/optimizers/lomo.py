@@ -20,7 +20,7 @@ def LOMO(lr: float = 1e-3, weight_decay: float = 0.0, clip_grad_value: float = 0
             opt.step()                  # schedules and clocks
 
     For fine-tuning all weights in little more memory than inference takes: no moments, no gradients beside the one
-    being used. The authors fine-tune with lr 0.03 to 0.05 and ``clip_grad_value`` or a clip by the global norm.
+    being used. The authors' example fine-tunes with lr 0.03 and a clip by the global norm.
 
     That the step is fused is :func:`piste.release_gradients`, which takes other rules as well: AdamW inside backward
     saves the gradients and keeps the moments. Left out of the authors' code (OpenLMLab/LOMO at 45d4bac): the clip by

@@ -118,12 +118,12 @@ from .spectral import orthogonalize_rescaled as orthogonalize_rescaled
 from .spectral import rms_to_rms as rms_to_rms
 from .spectral import spectral_scale as spectral_scale
 from .spectral import translate_lr as translate_lr
-from .subspaces import in_drawn_rows as in_drawn_rows
 from .subspaces import in_subspace as in_subspace
-from .subspaces import in_top_rows as in_top_rows
 from .subspaces import in_tracked_subspace as in_tracked_subspace
-from .subspaces import in_weighted_rows as in_weighted_rows
 from .subspaces import interpolated_momentum as interpolated_momentum
+from .subspaces_of_rows import in_drawn_rows as in_drawn_rows
+from .subspaces_of_rows import in_top_rows as in_top_rows
+from .subspaces_of_rows import in_weighted_rows as in_weighted_rows
 from .variance_reduction import clip_by_tensor_norm as clip_by_tensor_norm
 from .variance_reduction import correct_by_last_gradient as correct_by_last_gradient
 from .windows import scale_by_ggt as scale_by_ggt

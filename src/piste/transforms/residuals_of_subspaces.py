@@ -41,7 +41,7 @@ def in_subspace_with_residual(
     if P is None or residual_norm is None:
         return lying(rule(lying(u), into=lying)), None, None, None
     P, lost = renewed(rule, u, P, refresh, carry)
-    seen = P.mT @ lying(u)
+    seen: Tensor = P.mT @ lying(u)
     made = inside(rule, u, P)
     factor = made.norm(dim=-2, keepdim=True) / (seen.norm(dim=-2, keepdim=True) + 1e-8)
     rest = (lying(u) - scale * (P @ seen)) * factor
