@@ -136,6 +136,7 @@ def in_weighted_rows(
         lying, r = laid(u), chosen.shape[-1]
         sizes = _sizes(lying(u))
         sizes = torch.where((sizes > 0).any(-1, keepdim=True), sizes, 1.0)
+        sizes = sizes / sizes.amax(-1, keepdim=True)
         worth = where(power == 0, torch.ones_like(sizes), sizes**power)
         q = worth / worth.sum(-1, keepdim=True)
         below = q.cumsum(-1).unsqueeze(-2) <= _uniform(lying(noise)[..., 0, :r]).unsqueeze(-1)

@@ -10,7 +10,9 @@ from . import averages as averages
 from . import barriers as barriers
 from . import bases as bases
 from . import batch_sizes as batch_sizes
+from . import blocks_in_turn as blocks_in_turn
 from . import budgets as budgets
+from . import chains_of_adapters as chains_of_adapters
 from . import codes as codes
 from . import collapse as collapse
 from . import combinations as combinations
@@ -33,6 +35,8 @@ from . import finite_sums as finite_sums
 from . import fisher as fisher
 from . import forgetting as forgetting
 from . import four_bits as four_bits
+from . import frozen_at_random as frozen_at_random
+from . import fused_steps as fused_steps
 from . import games as games
 from . import geometry as geometry
 from . import graphs as graphs
@@ -66,6 +70,7 @@ from . import noise as noise
 from . import nonconvex as nonconvex
 from . import norms as norms
 from . import one_sided as one_sided
+from . import online_subspaces as online_subspaces
 from . import operators as operators
 from . import orthogonal as orthogonal
 from . import outliers as outliers
@@ -101,10 +106,13 @@ from . import shampoos as shampoos
 from . import sharpness as sharpness
 from . import shuffling as shuffling
 from . import signs as signs
+from . import small_nets as small_nets
 from . import solutions as solutions
 from . import soups as soups
 from . import sparse as sparse
 from . import sparse_averages as sparse_averages
+from . import sparse_deltas as sparse_deltas
+from . import sparse_projections as sparse_projections
 from . import spheres as spheres
 from . import stability as stability
 from . import steps as steps
