@@ -16,6 +16,7 @@ NAMESPACES = (
     "merging",
     "batches",
     "rates",
+    "memory",
     "evidence",
     "diagnostics",
     "race.tasks",

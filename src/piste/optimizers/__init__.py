@@ -43,12 +43,14 @@ from .efcp import LowRankMFAC as LowRankMFAC
 from .efcp import SparseGGT as SparseGGT
 from .efcp import SparseMFAC as SparseMFAC
 from .exadam import EXAdam as EXAdam
+from .fira import FiraAdamW as FiraAdamW
 from .fosi import FOSI as FOSI
 from .fosi import FOSIAdam as FOSIAdam
 from .galore import GaLoreAdamW as GaLoreAdamW
 from .ggt import GGT as GGT
 from .grams import Grams as Grams
 from .gravity import Gravity as Gravity
+from .grass import GrassAdamW as GrassAdamW
 from .induced import InducedMetricLogSGD as InducedMetricLogSGD
 from .induced import InducedMetricRMS as InducedMetricRMS
 from .induced import InducedMetricSGD as InducedMetricSGD
@@ -64,6 +66,7 @@ from .lion import Lion as Lion
 from .lionk import LionK as LionK
 from .lookahead import LookaheadAdamW as LookaheadAdamW
 from .lookahead import LookaheadSGD as LookaheadSGD
+from .lomo import LOMO as LOMO
 from .mars import MARSM as MARSM
 from .mars import ExactMARSAdamW as ExactMARSAdamW
 from .mars import MARSAdamW as MARSAdamW
@@ -98,6 +101,8 @@ from .orthograd import OrthogradSGD as OrthogradSGD
 from .o2nc import O2NC as O2NC
 from .oasis import OASIS as OASIS
 from .optimistic import OptimisticMirrorDescent as OptimisticMirrorDescent
+from .onlinesubspace import OnlineSubspaceAdamW as OnlineSubspaceAdamW
+from .onlinesubspace import OnlineSubspaceLion as OnlineSubspaceLion
 from .polynomial import KrylovGD as KrylovGD
 from .polynomial import PolynomialGD as PolynomialGD
 from .prodigy import Prodigy as Prodigy

@@ -21,7 +21,7 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
         "asgo distributedshampoo ggt induced klshampoo mfac muon muons psgd psgd_lra scaledgd scion shampoo soap "
         "steepest trust_region",
     ),
-    "memory": ("State in few bytes.", "efcp galore shampoo4bit"),
+    "memory": ("State in few bytes.", "efcp fira galore grass lomo onlinesubspace shampoo4bit"),
     "sharpness": ("The slope where the neighbourhood is worst.", "sam"),
 }
 

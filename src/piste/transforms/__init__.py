@@ -166,6 +166,7 @@ from .scale_invariant import project_scale_invariant as project_scale_invariant
 from .random_scaling import discounted_mean as discounted_mean
 from .random_scaling import regularized_trace as regularized_trace
 from .random_scaling import scale_step as scale_step
+from .residuals_of_subspaces import in_subspace_with_residual as in_subspace_with_residual
 from .shampoo import precondition as precondition
 from .shampoo import scale_by_shampoo as scale_by_shampoo
 from .sign import scale_by_ano as scale_by_ano
@@ -185,6 +186,11 @@ from .subset_norm import scale_by_row_adam as scale_by_row_adam
 from .subspace_momentum import subspace_momentum as subspace_momentum
 from .subspaces import in_subspace as in_subspace
 from .tuners import mechanic as mechanic
+from .subspaces import in_tracked_subspace as in_tracked_subspace
+from .subspaces import interpolated_momentum as interpolated_momentum
+from .subspaces_of_rows import in_drawn_rows as in_drawn_rows
+from .subspaces_of_rows import in_top_rows as in_top_rows
+from .subspaces_of_rows import in_weighted_rows as in_weighted_rows
 from .variance_reduction import clip_by_tensor_norm as clip_by_tensor_norm
 from .variance_reduction import correct_by_last_gradient as correct_by_last_gradient
 from .windows import scale_by_ggt as scale_by_ggt

@@ -12,8 +12,10 @@ from . import averages as averages
 from . import barriers as barriers
 from . import bases as bases
 from . import batch_sizes as batch_sizes
+from . import blocks_in_turn as blocks_in_turn
 from . import budgets as budgets
 from . import clipped_components as clipped_components
+from . import chains_of_adapters as chains_of_adapters
 from . import codes as codes
 from . import collapse as collapse
 from . import combinations as combinations
@@ -43,6 +45,8 @@ from . import fisher as fisher
 from . import forgetting as forgetting
 from . import four_bits as four_bits
 from . import friction as friction
+from . import frozen_at_random as frozen_at_random
+from . import fused_steps as fused_steps
 from . import games as games
 from . import generalized_smooth as generalized_smooth
 from . import geometry as geometry
@@ -89,6 +93,7 @@ from . import norms as norms
 from . import old_gradients as old_gradients
 from . import one_sided as one_sided
 from . import online_learners as online_learners
+from . import online_subspaces as online_subspaces
 from . import operators as operators
 from . import order as order
 from . import optimism as optimism
@@ -132,11 +137,14 @@ from . import sharpness as sharpness
 from . import shuffling as shuffling
 from . import signs as signs
 from . import softmax_collapse as softmax_collapse
+from . import small_nets as small_nets
 from . import solutions as solutions
 from . import soups as soups
 from . import sparse as sparse
 from . import sparse_averages as sparse_averages
 from . import sparse_windows as sparse_windows
+from . import sparse_deltas as sparse_deltas
+from . import sparse_projections as sparse_projections
 from . import spheres as spheres
 from . import stability as stability
 from . import steps as steps
