@@ -10,7 +10,7 @@ from typing import Any
 
 KINDS = (
     "optimizer", "transform", "schedule", "view", "oracle", "search",
-    "average", "merge", "batch", "rate", "diagnostic", "claim", "problem", "task",
+    "average", "merge", "memory", "batch", "rate", "diagnostic", "claim", "problem", "task",
 )  # fmt: skip
 
 
