@@ -10,6 +10,7 @@ from . import averages as averages
 from . import barriers as barriers
 from . import bases as bases
 from . import batch_sizes as batch_sizes
+from . import block_scales as block_scales
 from . import budgets as budgets
 from . import codes as codes
 from . import collapse as collapse
@@ -27,6 +28,7 @@ from . import elementwise as elementwise
 from . import ema_lengths as ema_lengths
 from . import energies as energies
 from . import factored as factored
+from . import few_bits as few_bits
 from . import filters as filters
 from . import fine_tuned as fine_tuned
 from . import finite_sums as finite_sums
@@ -56,6 +58,7 @@ from . import low_rank as low_rank
 from . import matrices as matrices
 from . import merging as merging
 from . import mirrors as mirrors
+from . import mismatch as mismatch
 from . import mixtures as mixtures
 from . import model_shapes as model_shapes
 from . import modular as modular
