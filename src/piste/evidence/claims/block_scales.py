@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...memory.mxfp4 import MXFP4Linear, mxfp4, product
 from ..claim import at_most, claim
-from .few_bits import beside_exact
+from .few_bits import beside_exact, straight
 from .stochastic import draws
 
 MXFP4 = "Training LLMs with MXFP4"
@@ -152,24 +152,17 @@ def unbiased_gradients_end_nearer_the_optimum_than_rounded_ones(method: Any, see
     return fitted(seed, **method) / fitted(seed, rotate=None, stochastic=False)
 
 
-def frozen(model: nn.Module) -> nn.Module:
-    """The hidden layers get no gradients at all."""
-    for layer in list(model.children())[:-1]:
-        layer.requires_grad_(False)
-    return model
-
-
 @claim(
     "MXFP4Linear",
     MXFP4,
     kind="empirical",
-    predicts=at_most(1.05),
+    predicts=at_most(1.15),
     tolerance=0.0,
-    wrong=frozen,
+    wrong=straight,
     subject=mxfp4,
-    seeds=3,
+    seeds=5,
     cost="full",
-    scale="a network of two hidden layers of 64 on 1,000 digits of 8 × 8, 150 steps of 50",
+    scale="a network of two hidden layers of 64 on 1,000 digits of 8 × 8, 100 steps of 100, three starts",
 )
 def backward_products_in_four_bits_lose_next_to_nothing(method: Any, seed: int) -> float:
     """Training whose backward products are in MXFP4, rounded stochastically and turned at random, ends next to where
