@@ -98,10 +98,9 @@ def with_rotations_the_variance_of_a_block_grows_more_slowly_than_with_its_size(
     How many times larger the variance over ‖A‖² ‖B‖² is for blocks of 256 than of 32, over the same without turning;
     one entry is √b, the others Gaussian of deviation 0.3, 300 draws of 4 × 4 products.
     """
-    normal = draws(seed)
 
     def growth(how: Product) -> float:
-        sizes = []
+        normal, sizes = draws(seed), []
         for b in (32, 256):
             pair = [0.3 * normal(4, b) for _ in range(2)]
             for at, x in enumerate(pair):

@@ -129,8 +129,8 @@ def straight(model: nn.Module) -> nn.Module:
 
 
 def learned(change: Change, seed: int, lr: float, steps: int = 100) -> float:
-    """The loss on new digits of two hidden layers of 64 after so many steps of AdamW on batches of 100, the rate falling
-    to 0."""
+    """The loss on new digits of two hidden layers of 64 after so many steps of AdamW on batches of 100, the rate
+    falling to 0."""
     state = torch.get_rng_state()
     torch.manual_seed(seed)
     layers = [nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 10)]
