@@ -96,7 +96,8 @@ def with_rotations_the_variance_of_a_block_grows_more_slowly_than_with_its_size(
     O(‖A‖ ‖B‖ log b) with high probability when they are turned at random.
 
     How many times larger the variance over ‖A‖² ‖B‖² is for blocks of 256 than of 32, over the same without turning;
-    one entry is √b, the others Gaussian of deviation 0.3, 300 draws of 4 × 4 products.
+    one entry is √b, the others Gaussian of deviation 0.3, 300 draws of 4 × 4 products. (The theorem's letters are from
+    memory; that the transform bounds the variance is in the abstract.)
     """
 
     def growth(how: Product) -> float:
