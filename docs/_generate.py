@@ -28,6 +28,7 @@ KINDS = {
     "schedule": "Pure functions of the step, for any number that moves.",
     "average": "Averages that need more than the optimizer sees: `piste.averaging`.",
     "merge": "One model from several: `piste.merging`, and `piste merge`.",
+    "memory": "What surrounds an optimizer where memory is short: `piste.memory`.",
     "batch": "How large a batch should be: `piste.batches`.",
     "rate": "How large a learning rate may be: `piste.rates`.",
     "memory": "Training in little memory, around an optimizer: `piste.memory`.",

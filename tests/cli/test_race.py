@@ -105,6 +105,8 @@ def test_points_are_settings_of_each_entry(here):
     (("--quick", "--full"), 2, "exclude each other"),
     (("--resume",), 1, "no race to resume"),
     (("--resume", "--quick", "--task", "x"), 2, "leave out --quick, --task"),
+    (("--resume", "--precision", "mxfp4"), 2, "leave out --precision"),
+    (("--precision", "fp5"), 2, "mxfp4"),
     (("--resume", "--storage", "nothing.journal"), 1, "nothing.journal"),
     (("--minutes", "0"), 2, "0"),
     (("--minutes", "1", "--points", "3"), 2, "leave out --points"),

@@ -10,6 +10,7 @@ import torch
 
 from piste import race
 from piste.race.planning import fit, plan_from_dict, plan_to_dict
+from piste.race.task import build
 from piste.race.train import state_bytes, train
 
 
@@ -150,3 +151,36 @@ def test_importing_the_race_loads_neither_optuna_nor_scikit_learn():
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
     )
+
+
+def test_a_race_in_another_precision_is_another_race_and_its_journal_says_so(tiny, tmp_path):
+    plain = race.plan([tiny], ["SGD"], workers=1)
+    coarse = race.plan([tiny], ["SGD"], workers=1, precision="mxfp4")
+    assert coarse.fingerprint != plain.fingerprint and "in mxfp4" in coarse.infos["tiny"].description
+    kept = json.loads(json.dumps(plan_to_dict(coarse)))
+    assert kept["tasks"][0]["precision"] == "mxfp4"
+    again = plan_from_dict(kept)
+    assert again.tasks[0].precision == "mxfp4" and again.fingerprint == coarse.fingerprint
+    assert type(build(again.tasks[0], 0)[0]).__name__ == "MXFP4Linear"
+
+    storage = tmp_path / "coarse.journal"
+    first = race.run(coarse, storage)
+    exact = race.run(plain, tmp_path / "plain.journal")
+    assert all(r.ok for r in first.records) and first.records[0].val_loss != exact.records[0].val_loss
+    assert race.resume(storage, workers=1).records == first.records
+    with pytest.raises(race.RaceError, match="another race"):
+        race.run(plain, storage)
+
+
+def test_journals_from_before_precisions_resume(tiny):
+    kept = plan_to_dict(race.plan([tiny], ["SGD"], workers=1))
+    for task in kept["tasks"]:
+        del task["precision"]
+    assert plan_from_dict(kept).tasks[0].precision == ""
+
+
+def test_an_unknown_precision_is_refused(tiny):
+    with pytest.raises(race.RaceError, match="did you mean 'mxfp4'"):
+        race.plan([tiny], ["SGD"], precision="mxfp8")
+    with pytest.raises(ValueError, match="unknown precision"):
+        race.Task("t", "", lambda: None, lambda: None, lambda: None, 1, 1, precision="fp3")

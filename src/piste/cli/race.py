@@ -50,6 +50,7 @@ FOLDER = Path("races")
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Share of a run.  [default: 0.2]",
 )
+@click.option("--precision", type=click.Choice(["mxfp4"]), help="Of the linear layers' gradients, emulated.")
 @click.option("--storage", help="Journal file or database URL; several processes may share one.")
 @click.option("--resume", is_flag=True, help="Go on with the newest race here, or the one in --storage.")
 @click.option(
@@ -132,6 +133,7 @@ def _planned(asked: dict[str, Any], console: Console) -> Any:
             minutes=asked["minutes"],
             workers=asked["workers"],
             seed=asked["seed"],
+            precision=asked["precision"] or "",
             on_probe=lambda task, entry: status.update(f"measuring a step of {entry} on {task}"),
         )
     print_plan(made, console)

@@ -14,6 +14,7 @@ NAMESPACES = (
     "searches",
     "averaging",
     "merging",
+    "memory",
     "batches",
     "rates",
     "memory",

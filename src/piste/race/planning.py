@@ -15,11 +15,11 @@ from . import tasks as known_tasks
 from .entries import DEFAULT as DEFAULT_ENTRIES
 from .entries import FAMILY, Entry, entry, every, family
 from .environment import cores, environment
-from .errors import RaceError
+from .errors import RaceError, unknown
 from .probing import describe, probe
 from .protocol import LADDER, PROTOCOLS, Mode, Protocol, Trial, points, trials
 from .results import EntryInfo, TaskInfo
-from .task import Task
+from .task import PRECISIONS, Task
 from .train import StepCost
 
 SHARED = 1.15  # what a run takes beside others, as a multiple of what it takes alone
@@ -97,17 +97,20 @@ def plan(
     threads: int = 1,
     seed: int | None = None,
     protocol: Protocol | None = None,
+    precision: str = "",
     on_probe: Callable[[str, str], None] = lambda task, entry: None,
 ) -> Plan:
     """Decide a race: names or objects for `tasks` (a path ending in .py is a task file) and `entries`.
 
     A short probe measures every step alone (`on_probe(task, entry)` is called before each). With `minutes` the
-    protocol is fitted to that budget. Tuning runs on `seed`, the fresh ones follow it. Raises RaceError for unknown
-    names, task files or tasks that fail, and budgets nothing fits into.
+    protocol is fitted to that budget. Tuning runs on `seed`, the fresh ones follow it. `precision` (`"mxfp4"`) is that
+    of all tasks, where they say nothing of their own. Raises RaceError for unknown names, task files or tasks that
+    fail, and budgets nothing fits into.
     """
     rules = replace(protocol or PROTOCOLS[mode], threads=threads)
     rules = rules if seed is None else replace(rules, seed=seed)
     chosen, sources = _tasks(tasks if tasks is not None else _default_tasks(mode))
+    chosen = tuple(in_precision(t, t.precision or precision) for t in chosen)
     racing = tuple(_racing(_default_entries(mode) if entries is None else entries))
     _distinct("task", [t.name for t in chosen])
     _distinct("entry", [e.name for e in racing])
@@ -154,7 +157,9 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
     """Plain JSON: everything another process needs to do the same runs, given the same task files."""
     return {
         "identity": _identity(plan),
-        "tasks": [{"name": t.name, "source": plan.sources[t.name]} for t in plan.tasks],
+        "tasks": [
+            {"name": t.name, "source": plan.sources[t.name], "precision": t.precision} for t in plan.tasks
+        ],
         "entries": [e.name for e in plan.entries],
         "trials": [t.key for t in plan.trials],
         "protocol": asdict(plan.protocol),
@@ -174,7 +179,9 @@ def plan_from_dict(raw: Mapping[str, Any], workers: int = 1) -> Plan:
             f"task {lost[0]!r} was given as an object and cannot be found again; "
             "make the same plan and run it on this storage, or define the task in a file"
         )
-    found = tuple(known_tasks.find_task(t["source"]) for t in raw["tasks"])
+    found = tuple(
+        in_precision(known_tasks.find_task(t["source"]), t.get("precision", "")) for t in raw["tasks"]
+    )
     infos = {t.name: describe(t) for t in found}
     for name, info in infos.items():
         if info.data_hash != raw["infos"][name]["data_hash"]:
@@ -196,6 +203,13 @@ def plan_from_dict(raw: Mapping[str, Any], workers: int = 1) -> Plan:
     )
 
 
+def in_precision(task: Task, precision: str) -> Task:
+    """The task, its models computing so."""
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, [name for name in PRECISIONS if name])
+    return replace(task, precision=precision)
+
+
 def costs_from_dict(raw: Mapping[str, Any]) -> dict[str, dict[str, StepCost | None]]:
     """The step times in what `plan_to_dict` wrote."""
     return {t: {e: c and StepCost(**c) for e, c in row.items()} for t, row in raw["costs"].items()}
@@ -203,7 +217,10 @@ def costs_from_dict(raw: Mapping[str, Any]) -> dict[str, dict[str, StepCost | No
 
 def _identity(plan: Plan) -> dict[str, Any]:
     return {
-        "tasks": [[t.name, t.steps, t.batch, plan.infos[t.name].data_hash] for t in plan.tasks],
+        "tasks": [
+            [t.name, t.steps, t.batch, plan.infos[t.name].data_hash, *([t.precision] if t.precision else [])]
+            for t in plan.tasks
+        ],
         "entries": [
             [e.name, {t.name: points(t, e, plan.protocol) for t in plan.tasks}] for e in plan.entries
         ],

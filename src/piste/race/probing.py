@@ -21,7 +21,7 @@ def describe(task: Task) -> TaskInfo:
     untrained = _attempt(task, "evaluate", lambda: validate(task, model, data))
     return TaskInfo(
         name=task.name,
-        description=task.description,
+        description=task.description + (f"; in {task.precision}" if task.precision else ""),
         steps=task.steps,
         batch=task.batch,
         parameters=parameter_count(model),

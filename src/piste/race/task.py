@@ -10,6 +10,14 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from .._registry import unknown
+from ..memory.mxfp4 import mxfp4
+
+PRECISIONS: dict[str, Callable[[nn.Module, int], nn.Module]] = {
+    "": lambda model, seed: model,
+    "mxfp4": lambda model, seed: mxfp4(model, seed=seed),
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Data:
@@ -40,6 +48,7 @@ class Task:
     `"autoencoder"`, or anything else for the general ones). `control = (better, worse)` names two entries
     whose order a sound task must reproduce. `noise` is the deviation between seeds seen in pilots: it lets a
     plan say beforehand which differences it can detect. A `diagnostic` task never enters the leaderboard.
+    `precision` is one of `PRECISIONS`: how the model of every entry computes, `""` as it was built.
     """
 
     name: str
@@ -55,8 +64,11 @@ class Task:
     control: tuple[str, str] | None = None
     noise: float | None = None
     diagnostic: bool = False
+    precision: str = ""
 
     def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"task {self.name!r}: {unknown('precision', self.precision, PRECISIONS)}")
         if self.steps < 1 or self.batch < 1:
             raise ValueError(
                 f"task {self.name!r}: steps and batch must be at least 1, not {self.steps} and {self.batch}"
@@ -79,9 +91,9 @@ def load(task: Task) -> Data:
 
 
 def build(task: Task, seed: int) -> nn.Module:
-    """The task's model; equal seeds give equal weights, whatever ran before."""
+    """The task's model in its precision; equal seeds give equal weights, whatever ran before."""
     torch.manual_seed(seed)
-    return task.model()
+    return PRECISIONS[task.precision](task.model(), seed)
 
 
 def parameter_count(model: nn.Module) -> int:
