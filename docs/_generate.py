@@ -31,7 +31,6 @@ KINDS = {
     "memory": "What surrounds an optimizer where memory is short: `piste.memory`.",
     "batch": "How large a batch should be: `piste.batches`.",
     "rate": "How large a learning rate may be: `piste.rates`.",
-    "memory": "Training in little memory, around an optimizer: `piste.memory`.",
     "task": "What `piste race` trains.",
     "problem": "What claims are tried on, with all that is known of it: `piste.evidence.problems`.",
 }

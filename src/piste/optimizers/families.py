@@ -9,9 +9,12 @@ from .._registry import Entry, registry
 FAMILIES: Mapping[str, tuple[str, str]] = {
     "adaptive": (
         "Element by element, or by sums: momentum, signs, Adam's house, step sizes found by the run itself, clipping.",
-        "adagrad adam aegd armijo lamb lion mars psps rmsprop sgd",
+        "adabelief adagrad adam adamomentum adamp adan ademamix adopt aegd ano armijo cautious clipped "
+        "clipradagradd dadaptation diffgrad dog exadam grams gravity lamb laprop lion lionk mars mechanic "
+        "mediansgd modelbased nadam naggs normalized o2nc optamsgrad optimistic orthograd polyaksgd prodigy "
+        "psps qhm quasar radam randomscaling rmsprop sgd signsgd udog yogi",
     ),
-    "averaged": ("Steered by an average of its own path.", "schedulefree"),
+    "averaged": ("Steered by an average of its own path.", "lookahead schedulefree"),
     "curvature": (
         "From second derivatives, the Fisher matrix, or what gradients tell of them.",
         "adafisher adahessian conjugate fosi kfac lbfgs levenberg newton oasis polynomial psgd_newton sophia",
