@@ -24,7 +24,10 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
         "asgo distributedshampoo ggt induced klshampoo mfac muon muons psgd psgd_lra scaledgd scion shampoo soap "
         "steepest trust_region",
     ),
-    "memory": ("State in few bytes.", "efcp fira galore grass lomo onlinesubspace shampoo4bit"),
+    "memory": (
+        "State in few bytes.",
+        "adafactor adammini came efcp fira galore grass lomo microadam onlinesubspace shampoo4bit sm3 subsetnorm",
+    ),
     "sharpness": ("The slope where the neighbourhood is worst.", "sam"),
 }
 
@@ -34,7 +37,7 @@ def family(entry: Entry) -> str:
     package, _, name = entry.module.rpartition(".")
     if package != __package__:
         return "own"
-    return next(f for f, (_, files) in FAMILIES.items() if name in files.split())
+    return next((f for f, (_, files) in FAMILIES.items() if name in files.split()), "own")
 
 
 def members(name: str) -> list[str]:
