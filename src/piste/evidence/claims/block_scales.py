@@ -156,7 +156,7 @@ def unbiased_gradients_end_nearer_the_optimum_than_rounded_ones(method: Any, see
     "MXFP4Linear",
     MXFP4,
     kind="empirical",
-    predicts=at_most(1.15),
+    predicts=at_most(1.05),
     tolerance=0.0,
     wrong=straight,
     subject=mxfp4,

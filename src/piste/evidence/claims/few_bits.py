@@ -161,7 +161,7 @@ def beside_exact(change: Change, seed: int) -> float:
     "FewBit",
     FEW_BIT,
     kind="empirical",
-    predicts=at_most(1.1),
+    predicts=at_most(1.05),
     tolerance=0.0,
     wrong=straight,
     subject=few_bit,
