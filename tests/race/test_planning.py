@@ -77,11 +77,9 @@ def test_what_cannot_be_planned_is_said_with_a_remedy(arguments, message):
 
 
 def test_a_family_races_together_and_none_of_it_twice():
-    names = [
-        e.name
-        for e in race.plan(tasks=["digits-ae"], entries=["family:averaged", "schedulefreesgd", "SGD"]).entries
-    ]
-    assert names == ["ScheduleFreeAdamW", "ScheduleFreeSGD", "SGD"]
+    plan = race.plan(tasks=["digits-ae"], entries=["family:averaged", "lookaheadsgd", "SGD"])
+    names = [e.name for e in plan.entries]
+    assert names == ["LookaheadAdamW", "ScheduleFreeAdamW", "ScheduleFreeSGD", "LookaheadSGD", "SGD"]
 
 
 @pytest.mark.parametrize(
