@@ -41,7 +41,7 @@ def subspace_momentum(
         return m, None, None, m, None
     tall, lost, span = u.shape[-2] >= u.shape[-1], None, P
     if refresh:
-        span, lost = _leading(u, P, tall)
+        span, lost = _leading(u, P)
         inside = torch.where(lost, inside, torch.zeros_like(inside))
     x = u.mT if tall else u
     within = span.mT @ x
