@@ -127,7 +127,7 @@ def prox_linear_steps_minimize_their_model(method: Any, seed: int) -> float:
 
 @claim(
     "StochasticProxLinear", MODELS, kind="empirical", predicts=at_most(0.25), tolerance=0.1,
-    wrong=scaled("StochasticProxLinear", 1e-3), seeds=6, cost="full",
+    wrong=scaled("StochasticProxLinear", 1e-3), seeds=10, cost="full",
     scale="phase retrieval of 4 numbers from 40 measurements, a tenth spoiled, single rows, 60 and 960 steps",
 )  # fmt: skip
 def squared_envelope_gradients_fall_as_the_root_of_steps(method: Any, seed: int) -> float:
