@@ -95,19 +95,24 @@ def test_what_a_matrix_keeps(name, numbers):
 
 
 def test_micro_adam_keeps_less_than_a_byte_a_weight():
-    opt = piste.MicroAdam([nn.Parameter(torch.zeros(256, 300))])
-    kept = -(-256 * 300 // 100)
-    assert opt.forecast_bytes() == pytest.approx(256 * 300 / 2 + 10 * 4 * kept + 4 * 256 * 300 / 64, rel=1e-3)
+    d, kept = 256 * 300, -(-256 * 300 // 100)
+    opt = piste.MicroAdam([nn.Parameter(torch.zeros(256, 300))], storage="bf16")
+    assert (
+        opt.forecast_bytes() == pytest.approx(d / 2 + 10 * 4 * kept + 4 * d / 64, rel=1e-3)
+        and d > opt.forecast_bytes()
+    )
+    plain = piste.MicroAdam([nn.Parameter(torch.zeros(256, 300))])
+    assert plain.forecast_bytes() == pytest.approx(d / 2 + 10 * 6 * kept + 8 * d / 64, rel=1e-3)
 
 
 def test_micro_adam_with_everything_kept_is_adam_of_a_window():
     """No errors are left, and with a window as long as the run it is Adam."""
-    hyper = dict(density=1.0, ngrads=12, storage={"values": "fp32"})
+    hyper = dict(density=1.0, ngrads=12)
     params, grads = problem([(6, 5)], 12)
     live, theirs = start(params), start(params)
     got = follow(piste.MicroAdam(live, lr=0.01, **hyper), live, grads)
     want = follow(torch.optim.Adam(theirs, lr=0.01), theirs, grads)
-    assert distance(got, want) < 1e-6  # values are kept in float32
+    assert distance(got, want) < 1e-12
 
 
 class Attention(nn.Module):

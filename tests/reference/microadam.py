@@ -8,8 +8,6 @@ authors' code https://github.com/IST-DASLab/ISTA-DASLab-Optimizers
     Q(x) = ⌊(x - δ) / u + ½⌋, u = (Δ - δ) / 15;   Q⁻¹(q) = q u + δ
     m̂ = (1 - β₁) / (1 - β₁ᵗ) Σ β₁^r c_r,   v̂ = (1 - β₂) / (1 - β₂ᵗ) Σ β₂^r c_r²   over the last `ngrads`
     w ← w - η (m̂ / (ε + √v̂) + λ w)
-
-As stored, δ, Δ and the values of c are bf16.
 """
 
 from __future__ import annotations
@@ -26,10 +24,6 @@ CASE = dict(
 )
 
 
-def coarse(x: Tensor) -> Tensor:
-    return x.to(torch.bfloat16).to(x.dtype)
-
-
 def sparse(a: Tensor, block: int, density: float) -> Tensor:
     c = torch.zeros_like(a)
     for start in range(0, len(a), block):
@@ -43,9 +37,9 @@ def rounded(x: Tensor, bucket: int) -> Tensor:
     """Q⁻¹(Q(x))."""
     parts = []
     for part in x.split(bucket):
-        low, high = coarse(part.min()), coarse(part.max())
+        low, high = part.min(), part.max()
         unit = (high - low) / 15
-        q = ((part - low) / unit + 0.5).floor().clamp(0, 15) if unit > 0 else torch.zeros_like(part)
+        q = ((part - low) / unit + 0.5).floor() if unit > 0 else torch.zeros_like(part)
         parts.append(q * unit + low)
     return torch.cat(parts)
 
@@ -68,6 +62,6 @@ def reference(
             m = (1 - b1) / (1 - b1**t) * sum(b1**r * x for r, x in enumerate(seen))
             v = (1 - b2) / (1 - b2**t) * sum(b2**r * x**2 for r, x in enumerate(seen))
             w = w - lr * (m / (eps + v.sqrt()) + weight_decay * w)
-            window = [coarse(c), *window][:ngrads]
+            window = [c, *window][:ngrads]
         final.append(w.reshape(p.shape))
     return final

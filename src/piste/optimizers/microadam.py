@@ -19,22 +19,22 @@ def MicroAdam(
     topk_block_size: int = 16384,
     quant_block_size: int = 64,
 ) -> Chain:
-    """Adam from a window of sparse gradients, what they leave out kept in four bits: a byte a weight in place of eight.
+    """Adam from a window of sparse gradients, what they leave out kept in four bits: a byte a weight, not eight.
 
         a = g + Q⁻¹(ξ);   c = the largest ⌈ρB⌉ entries of every B of a;   ξ ← Q(a - c)
         m̂ = (1-β₁)/(1-β₁ᵗ) Σ β₁^r c_r;   v̂ = (1-β₂)/(1-β₂ᵗ) Σ β₂^r c_r²       (the last m gradients, r steps back)
         p ← p - η (m̂ / (√v̂ + ε) + λp)
 
-    For fine-tuning in little memory: ½ + 4mρ + 4/q bytes a weight (m = ``ngrads``, ρ = ``density``, q =
-    ``quant_block_size``), 0.96 by default. A step moves the weights that the window holds, at most 10 %. The authors
-    take m = 10, ρ = 1 % and lr 4e-5 for language models of 0.1 to 7 billion weights (1e-3 for a ResNet); q = 64 for the
-    largest, 100,000 for the others. The window forgets all older squares, so that v̂ falls behind Adam's in the long
-    run and steps grow.
+    For fine-tuning in little memory: with ``storage="bf16"``, as the authors keep it, ½ + 4mρ + 4/q bytes a weight (m =
+    ``ngrads``, ρ = ``density``, q = ``quant_block_size``), 0.96 by default; without, ½ + 6mρ + 8/q. A step moves the
+    weights that the window holds, at most 10 %. The authors take m = 10, ρ = 1 % and lr 4e-5 for language models of 0.1
+    to 7 billion weights (1e-3 for a ResNet); q = 64 for the largest, 100,000 for the others. The window forgets all
+    older squares, so that v̂ falls behind Adam's in the long run and steps grow.
 
     Follows the authors' code (IST-DASLab/ISTA-DASLab-Optimizers at 4c98e6e, with kernels of ISTA-DASLab-Optimizers-CUDA
     at e4a6147: read, not run, they need a GPU). Deviations: blocks have a given length B, there what the GPU's shared
-    memory holds; gradients are not rounded to bf16, values of the window are when stored (not in the step in which they
-    enter); codes are held to 0 … 15. Its denser variants (``alpha``) are not here.
+    memory holds; gradients are not rounded to bf16, and values and bounds only with ``storage="bf16"``; codes are held
+    to 0 … 15. Its denser variants (``alpha``) are not here.
 
     Reference: "MicroAdam: Accurate Adaptive Optimization with Low Space Overhead and Provable Convergence", Ionut-Vlad
     Modoranu, Mher Safaryan, Grigory Malinovsky, Eldar Kurtic, Thomas Robert, Peter Richtarik, Dan Alistarh, 2024,

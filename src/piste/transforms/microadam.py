@@ -39,7 +39,7 @@ def _buckets(m: int, n: int, hyper: Mapping[str, Any]) -> int:
     return -(-m * n // int(hyper["quant_block_size"]))
 
 
-bound = moment("buckets", length=_buckets, dtype=torch.bfloat16)
+bound = moment("buckets", length=_buckets)
 
 
 @transform(
@@ -49,7 +49,7 @@ bound = moment("buckets", length=_buckets, dtype=torch.bfloat16)
     error=index("pairs", length=_bytes, dtype=torch.uint8),
     low=bound,
     high=bound,
-    values=ring("ngrads", moment)("ngrads kept", length=_kept, code="bf16"),
+    values=ring("ngrads", moment)("ngrads kept", length=_kept),
     # in two bytes, for there are no messages of 16-bit integers between processes
     places=ring("ngrads", index)("ngrads halves", length=_halves, dtype=torch.uint8),
 )
@@ -64,7 +64,8 @@ def scale_by_microadam(
         m̂ = (1-β₁)/(1-β₁ᵗ) Σ β₁^r c_r;   v̂ = (1-β₂)/(1-β₂ᵗ) Σ β₂^r c_r²;   u = m̂ / (√v̂ + ε)
 
     The sums go over the window, r steps back. Q rounds to 16 equal steps between the least and the largest of every
-    ``quant_block_size`` entries. A weight takes half a byte for ξ and 4 for every row and entry kept.
+    ``quant_block_size`` entries. A weight takes half a byte for ξ and 6 for every row and entry kept
+    (4 with ``storage="bf16"``).
 
     Reference: "MicroAdam: Accurate Adaptive Optimization with Low Space Overhead and Provable Convergence", Ionut-Vlad
     Modoranu, Mher Safaryan, Grigory Malinovsky, Eldar Kurtic, Thomas Robert, Peter Richtarik, Dan Alistarh, 2024,
@@ -77,7 +78,7 @@ def scale_by_microadam(
     at = inside + start
     row = a.gather(0, at)
     codes, low, high = quantized(a.scatter(0, at, 0.0), quant_block_size, low.dtype)
-    rows = torch.cat([values[1:].to(a.dtype), row.unsqueeze(0)])
+    rows = torch.cat([values[1:], row.unsqueeze(0)])
     high_byte, low_byte = places[1:].long().chunk(2, -1)
     where = torch.cat([256 * high_byte + low_byte + start, at.unsqueeze(0)]).reshape(-1)
     age = torch.arange(len(rows) - 1, -1, -1, dtype=a.dtype, device=a.device).unsqueeze(1)

@@ -133,7 +133,7 @@ def clipped_steps_stay_within_their_share_of_the_weights(method: Any, seed: int)
     predicts=at_most(1.1),
     tolerance=0.0,
     wrong=told("Adafactor", weight_decay=30.0),
-    seeds=5,
+    seeds=24,
     cost="full",
     scale="64-32-10 on digits, 100 steps of 100, the rate tuned and falling to 0, β₁ = 0.9 on either side",
 )
@@ -201,7 +201,7 @@ def on_squares_of_rank_one_confidence_is_exact(method: Any, seed: int) -> float:
     predicts=at_most(1.0),
     tolerance=0.0,
     wrong=told("CAME", weight_decay=30.0),
-    seeds=5,
+    seeds=24,
     cost="full",
     scale="64-32-10 on digits, 100 steps of 100, the rate tuned and falling to 0",
 )

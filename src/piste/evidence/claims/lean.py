@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,15 +15,14 @@ from .digit_runs import loss, shuffled
 from .merging import random_net, train
 
 Rates = tuple[float, ...]
+MATRIX = ("AdamSN", "AdamSNSM", "AdaGradSN")  # a bare parameter would be routed by its dimensions
 
 
 def matrices(method: Any, params: Sequence[torch.nn.Parameter], **hyper: Any) -> Any:
     """The optimizer on parameters that all are its own, whatever their dimensions."""
-    if not hasattr(method, "group"):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return method(params, **hyper)
-    return method([method.group(list(params), **hyper)])
+    if method.__name__ not in MATRIX:
+        return method(params, **hyper)
+    return method([{"params": list(params), "optimizer": method.__name__}], **hyper)
 
 
 def kept(method: Any, m: int, n: int, **hyper: Any) -> float:

@@ -128,7 +128,7 @@ def beside_the_subspace_it_is_plain_descent(method: Any, seed: int) -> float:
     predicts=at_most(1.0),
     tolerance=0.1,
     wrong=told("AdamSNSM", weight_decay=30.0),
-    seeds=5,
+    seeds=24,
     cost="full",
     scale="64-32-10 on digits, 100 steps of 100, rank 8, the rate tuned and falling to 0",
 )
@@ -148,7 +148,7 @@ def norms_and_a_subspace_learn_what_adam_learns(method: Any, seed: int) -> float
     predicts=at_most(1.0),
     tolerance=0.1,
     wrong=told("AdamSN", weight_decay=30.0),
-    seeds=5,
+    seeds=24,
     cost="full",
     scale="64-32-10 on digits, 100 steps of 100, the rate tuned and falling to 0",
 )
