@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# where its rank is a matrix's own P has nothing to learn, and Adam makes steps of what rounding leaves; on smaller ranks
+# at full rank P has nothing to learn, and Adam makes steps of what rounding leaves; at a smaller one
 # tests/optimizers/test_subspaces.py differentiates it
 SMOOTH = False
 CASE = dict(
