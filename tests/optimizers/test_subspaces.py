@@ -128,6 +128,23 @@ def test_the_tracked_space_stays_where_its_rate_is_zero():
     assert not torch.equal(opt.state[w]["P"], first)
 
 
+def test_a_tracked_space_has_its_hypergradient():
+    begin, slope = matrix(0, 5, 5), matrix(1, 5, 5)
+
+    def train(lr):
+        chain, params = piste.OnlineSubspaceAdamW.chain(lr=lr, rank=3), {"w": begin}
+        state = piste.functional.init(chain, params)
+        for _ in range(6):
+            grads = {"w": 4 * (params["w"] - slope) ** 3 + params["w"].cos()}
+            params, state = piste.functional.step(chain, grads, state, params)
+        return (params["w"] * torch.linspace(-1, 1, 25, dtype=torch.float64).view(5, 5)).sum()
+
+    rate = torch.tensor(3e-3, dtype=torch.float64, requires_grad=True)
+    (found,) = torch.autograd.grad(train(rate), rate)
+    difference = (train(3e-3 + 1e-6) - train(3e-3 - 1e-6)) / 2e-6
+    assert float(found) == pytest.approx(float(difference), rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("name", "hyper", "said"),
     [

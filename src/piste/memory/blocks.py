@@ -61,7 +61,7 @@ class Blocks:
     large model on a small card.
 
         optimizer = piste.AdamW(model, lr=1e-5)
-        blocks = piste.memory.Blocks(optimizer, piste.memory.by_layer(model), every=100)
+        blocks = Blocks(optimizer, by_layer(model), every=100)
         for batch in data:
             loss(batch).backward()
             optimizer.step();  optimizer.zero_grad()

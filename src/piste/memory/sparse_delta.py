@@ -101,7 +101,8 @@ class SaRA:
 
     @torch.no_grad()
     def load_sparse_state(self, state: dict[str, Any]) -> None:
-        """Of a SaRA of the same model. Errors (ValueError): other weights or places out of range."""
+        """Of a SaRA of the same model; make the optimizer behind it. Errors (ValueError): other weights, or places that
+        are none."""
         if set(state) != set(self.reduced.entries):
             raise ValueError(
                 f"SaRA: the state is of other weights: {sorted(set(state) ^ set(self.reduced.entries))[:4]}"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._transform import basis, counter, moment, square, transform
+from .._transform import basis, counter, factor, moment, transform
 from .adaptive import scale_by_adam
 
 Lying = Callable[[Tensor], Tensor]
@@ -20,6 +20,7 @@ def matrices(m: int, n: int, hyper: Mapping[str, Any]) -> bool:
 
 
 thin = basis("short rank&short", eye=1.0, when=matrices)
+of_thin = factor("short rank&short", when=matrices)  # statistics of a basis: no moment of the gradient
 
 
 def laid(u: Tensor) -> Lying:
@@ -108,8 +109,8 @@ def at_one(step: int) -> bool:
     holds=("rule",),
     space=("rank&short", "long"),
     P=thin,
-    P_exp_avg=moment("short rank&short", when=matrices),
-    P_exp_avg_sq=square("short rank&short", when=matrices),
+    P_exp_avg=of_thin,
+    P_exp_avg_sq=of_thin,
     recovered=counter,
 )
 def in_tracked_subspace(
@@ -152,7 +153,8 @@ def _followed(
     y = P.mT @ unit
     seen = unit @ y.mT
     slope = 2 * (P @ (y @ y.mT) + seen @ (P.mT @ P) - 2 * seen)
-    move, new_m, new_v = scale_by_adam.fn(slope, step, m, v, beta1=0.9, beta2=0.999, eps=1e-8)
+    floor = v.clamp(min=1e-30)  # far below ε: at full rank P loses nothing, and √ has no slope at 0
+    move, new_m, new_v = scale_by_adam.fn(slope, step, m, floor, beta1=0.9, beta2=0.999, eps=1e-8)
     moved = P * (1 - lr * decay) - lr * move
     return torch.where(good, moved, P), torch.where(good, new_m, m), torch.where(good, new_v, v)
 

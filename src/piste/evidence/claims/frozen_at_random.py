@@ -161,7 +161,7 @@ def reduced_training_stays_in_an_affine_space_of_few_dimensions(method: Reduce, 
 
 
 @claim(
-    "snip", SURVEY, subject=felt, kind="empirical", predicts=at_most(0.8), tolerance=0.0, wrong=unfelt, seeds=4,
+    "snip", SURVEY, subject=felt, kind="empirical", predicts=at_most(0.8), tolerance=0.0, wrong=unfelt, seeds=6,
     scale="2 % of " + SCALE, cost="full",
 )  # fmt: skip
 def pruning_before_training_wants_to_know_the_loss(
@@ -185,7 +185,7 @@ def staying(reduced: Reduced, opt: Any) -> None:
 
 
 @claim(
-    "Reduced", SURVEY, subject=moving, kind="empirical", predicts=at_most(0.9), tolerance=0.0, wrong=staying, seeds=4,
+    "Reduced", SURVEY, subject=moving, kind="empirical", predicts=at_most(0.9), tolerance=0.0, wrong=staying, seeds=6,
     scale="2 % of " + SCALE + ", from masks at random, 30 % of them moved in every 15 of the first 225 steps",
     cost="full",
 )  # fmt: skip
