@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..._registry import get
 from ..tuning import tuned
-from .digit_runs import KNOWN, NEW, shuffled
+from .digit_runs import NEW, shuffled
 
 SCALE = "scikit-learn's digits, 1,000 of them known, networks of 32 hidden units, 300 batches of 50, each side the "
 SCALE += "best of at least 4 rates"
@@ -21,9 +21,9 @@ RATES = (1e-3, 4e-3, 1.6e-2)  # of methods whose steps are of the rate's size
 
 def error(
     method: Any, seed: int, rate: float, *, steps: int = 300, normalized: bool = False, noise: float = 0.0,
-    known: bool = False, **hyper: Any,
+    **hyper: Any,
 ) -> float:  # fmt: skip
-    """The loss on new digits (or on known ones) at a rate that falls linearly to 0. ``normalized``: the hidden units'
+    """The loss on new digits at a rate that falls linearly to 0. ``normalized``: the hidden units'
     inputs by their mean and deviation over the batch, so that the first weights are scale-invariant by rows; ``noise``:
     of the deviation of what is added to gradients."""
     random, (x, labels) = torch.Generator().manual_seed(seed), shuffled()
@@ -50,7 +50,7 @@ def error(
             p.grad = g + noise * torch.randn(g.shape, generator=random, dtype=g.dtype) if noise else g
         opt.step()
     with torch.no_grad():
-        end = float(loss(torch.arange(1797)[KNOWN if known else NEW]))
+        end = float(loss(torch.arange(1797)[NEW]))
     return end if math.isfinite(end) else math.inf
 
 
