@@ -127,7 +127,7 @@ def beside_the_subspace_it_is_plain_descent(method: Any, seed: int) -> float:
     kind="empirical",
     predicts=at_most(1.0),
     tolerance=0.1,
-    wrong=told("AdamSNSM", weight_decay=30.0),
+    wrong=told("AdamSNSM", weight_decay=3.0),
     seeds=24,
     cost="full",
     scale="64-32-10 on digits, 100 steps of 100, rank 8, the rate tuned and falling to 0",
