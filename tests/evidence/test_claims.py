@@ -217,6 +217,7 @@ PROBLEMS = {
     "an infinite well": lambda: problems.infinite_well(),
     "a finite well": lambda: problems.finite_well(),
     "valley": lambda: problems.valley(),
+    "linear system": lambda: problems.linear_system(),
 }
 
 

@@ -38,7 +38,7 @@ def code_of(claim: Claim) -> str:
 
 SPOKEN_OF = (
     "evidence", "optimizers", "transforms", "linalg", "searches", "schedules", "_storage", "race", "scaling",
-    "averaging", "merging", "batches", "rates",
+    "averaging", "merging", "batches", "rates", "memory",
 )  # fmt: skip
 
 
