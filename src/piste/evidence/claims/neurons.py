@@ -100,7 +100,7 @@ def one_rate_a_dense_block_beats_adam(method: Any, seed: int) -> float:
     """Where the Hessian is made of dense blocks, one good rate for each block is better than Adam's one for each
     coordinate, which does not help within a block.
 
-    The decimal logarithm of the loss over Adam's, down to -6 (losses fall to nothing at the end), both without momentum,
+    The decimal logarithm of the loss over Adam's, down to -6 (both fall to nothing), both without momentum,
     β₂ = 0.99 and tuned, on a quadratic whose blocks are rows.
     """
     rates = (0.003, 0.01, 0.03, 0.1)
