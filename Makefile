@@ -31,7 +31,7 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 test-full: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "" $(ARGS)
+	PISTE_EVERY=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "" $(ARGS)
 
 lint: $(VENV)/.race $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -12,16 +12,20 @@ import torch
 from torch import Tensor, nn
 
 import piste
+from declared import representatives
 
 # names, to try a few optimizers on several ranks and in the sweep
 ONLY = os.environ.get("PISTE_ONLY", "").split()
-OPTIMIZERS = [
+EVERY = [
     e.name
     for e in piste.registry("optimizer")
     if e.target.__module__.startswith("piste.")
     and (not ONLY or e.name in ONLY)
     and set(e.needs) <= {"closure"}
 ]
+# what an optimizer asks of the engine is in its declarations, and these few have all that any of them declares;
+# PISTE_EVERY=1 (`make test-full`) takes every one
+OPTIMIZERS = EVERY if ONLY or os.environ.get("PISTE_EVERY") else representatives(EVERY)
 every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
 
 

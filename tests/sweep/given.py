@@ -7,10 +7,10 @@ from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from sharding.given import gradient, whole
-from tiny import OPTIMIZERS, make
+from tiny import EVERY, make
 
 WEIGHTS, STATES = ("fp32", "bf16"), ("plain", "8bit")
-KINDS = [(name, weights, state) for name in OPTIMIZERS for weights in WEIGHTS for state in STATES]
+KINDS = [(name, weights, state) for name in EVERY for weights in WEIGHTS for state in STATES]
 SIDE = 68  # 23 + 23 + 22 rows on three ranks, in blocks of 68
 
 
