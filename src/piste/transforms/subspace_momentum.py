@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,17 +13,22 @@ from .factored import is_matrix, is_vector
 from .subspaces import _leading
 
 
+def _rank(m: int, n: int, hyper: Mapping[str, Any]) -> int:
+    return min(int(hyper["rank"]), m, n)
+
+
 @transform(
     invariant=("sign",),
     scope="tensor",
     P=basis("short rank&short", eye=1.0, when=is_matrix),
-    inside=moment("rank&short long", when=is_matrix),
+    tall_inside=moment("m kept", length=_rank, when=lambda m, n, hyper: m >= n > 1),
+    wide_inside=moment("kept n", length=_rank, when=lambda m, n, hyper: n > m > 1),
     exp_avg=moment(when=is_vector),
     recovered=counter,
 )
 def subspace_momentum(
-    u: Tensor, P: Tensor | None, inside: Tensor | None, exp_avg: Tensor | None, recovered: Tensor | None, *,
-    momentum: float, rank: int, refresh: bool = True,
+    u: Tensor, P: Tensor | None, tall_inside: Tensor | None, wide_inside: Tensor | None, exp_avg: Tensor | None,
+    recovered: Tensor | None, *, momentum: float, rank: int, refresh: bool = True,
 ) -> Any:  # fmt: skip
     """Momentum in the span of a gradient's leading singular vectors on the shorter side, none outside of it.
 
@@ -35,17 +41,21 @@ def subspace_momentum(
     Reference: "Efficient Adaptive Optimization via Subset-Norm and Subspace-Momentum: Fast, Memory-Reduced Training
     with Convergence Guarantees", Thien Hang Nguyen, Huy Le Nguyen, 2024, https://arxiv.org/abs/2411.07120
     """
-    if P is None or inside is None:
+    tall = tall_inside is not None
+    kept = tall_inside.mT if tall else wide_inside
+    if P is None or kept is None:
         assert exp_avg is not None
         m = exp_avg.lerp(u, 1 - momentum)
-        return m, None, None, m, None
-    tall, lost, span = u.shape[-2] >= u.shape[-1], None, P
+        return m, None, None, None, m, None
+    lost, span = None, P
     if refresh:
         span, lost = _leading(u, P)
-        inside = torch.where(lost, inside, torch.zeros_like(inside))
+        kept = torch.where(lost, kept, torch.zeros_like(kept))
     x = u.mT if tall else u
     within = span.mT @ x
-    m = inside.lerp(within, 1 - momentum)
+    m = kept.lerp(within, 1 - momentum)
     out = x + span @ (m - within)
     count = None if recovered is None else 0 * recovered if lost is None else lost.to(torch.float64)
-    return (out.mT if tall else out), span, m, None, count
+    if tall:
+        return out.mT, span, m.mT, None, None, count
+    return out, span, None, m, None, count

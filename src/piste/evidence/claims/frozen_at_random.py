@@ -162,7 +162,7 @@ def reduced_training_stays_in_an_affine_space_of_few_dimensions(method: Reduce, 
 
 @claim(
     "snip", SURVEY, subject=felt, kind="empirical", predicts=at_most(0.8), tolerance=0.0, wrong=unfelt, seeds=6,
-    scale="2 % of " + SCALE, cost="full",
+    scale="5 % of " + SCALE, cost="full",
 )  # fmt: skip
 def pruning_before_training_wants_to_know_the_loss(
     method: Callable[[nn.Module], dict[str, Tensor]], seed: int
@@ -171,8 +171,9 @@ def pruning_before_training_wants_to_know_the_loss(
 
     The loss on other digits over that of as many weights at random, each at the best of its rates.
     """
-    return reached(pruned, seed, 0.02, method) / reached(
-        pruned, seed, 0.02, lambda model: chance(model, seed)
+    # with 2 % some networks of random weights are cut through, and no rate is the best of them
+    return reached(pruned, seed, 0.05, method) / reached(
+        pruned, seed, 0.05, lambda model: chance(model, seed)
     )
 
 
@@ -186,7 +187,7 @@ def staying(reduced: Reduced, opt: Any) -> None:
 
 @claim(
     "Reduced", SURVEY, subject=moving, kind="empirical", predicts=at_most(0.9), tolerance=0.0, wrong=staying, seeds=6,
-    scale="2 % of " + SCALE + ", from masks at random, 30 % of them moved in every 15 of the first 225 steps",
+    scale="5 % of " + SCALE + ", from masks at random, 30 % of them moved in every 15 of the first 225 steps",
     cost="full",
 )  # fmt: skip
 def masks_that_move_do_better_than_masks_that_stay(
@@ -199,7 +200,7 @@ def masks_that_move_do_better_than_masks_that_stay(
 
     def at(lr: float, move: Callable[[Reduced, Any], None]) -> float:
         model = net(seed, 64, 64)
-        reduced = pruned(model, top(chance(model, seed), 0.02))
+        reduced = pruned(model, top(chance(model, seed), 0.05))
         opt, (x, labels) = adamw(reduced, lr), part(0.0, FIRST)
 
         def after(t: int) -> None:
