@@ -302,3 +302,11 @@ def test_a_relative_schedule_multiplies_what_each_group_started_from() -> None:
         twin = piste.Muon(groups)
         twin.load_state_dict(opt.state_dict())
         assert twin.param_groups[0]["initial_lr"] == 0.02
+
+
+def test_a_held_rule_that_sums_over_its_tensor_is_given_all_of_it() -> None:
+    """Its sum is made where it runs: on a part of the tensor it would be that part's."""
+    whole = piste.transforms.signed_magnitude(chain(), piste.transforms.normalize_rms())
+    assert whole.scope == "tensor" and whole.sheet
+    alone = piste.transforms.signed_magnitude(chain(), piste.transforms.scale_by_rms(0.9, 1e-8))
+    assert alone.scope == "element" and not alone.sheet

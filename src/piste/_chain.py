@@ -39,6 +39,13 @@ def sees_sheet(scope: str, slots: Iterable[Slot], sums: Iterable[Sum]) -> bool:
     return any(not s.flat for s in slots) or any(s.over in ("row", "col") for s in sums)
 
 
+def widest(transform: Transform, held: Iterable[Any]) -> str:
+    """The scope of a rule, or the widest of those it holds. Where one of them asks for sums, these are made of what the
+    rule is given, which must then be a whole matrix."""
+    scopes = (max(h.scope, "tensor" if h.transform.sums else "element", key=SCOPES.index) for h in held)
+    return max((transform.scope, *scopes), key=SCOPES.index)
+
+
 class Part:
     """A transform with its hyperparameters (numbers, or functions of the step) and the chains it holds."""
 
@@ -56,8 +63,7 @@ class Part:
     @property
     def scope(self) -> str:
         """The widest of its own and of the chains it holds."""
-        scopes = [self.transform.scope, *(p.scope for c in self.inner for p in c)]
-        return max(scopes, key=SCOPES.index)
+        return widest(self.transform, (p for c in self.inner for p in c))
 
     def prefix(self, i: int) -> str:
         """Slots of held chains are prefixed when there are several, so that two Adams can sit side by side."""

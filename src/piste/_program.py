@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._chain import INPUTS, SCOPES, sees_sheet
+from ._chain import INPUTS, sees_sheet, widest
 from ._transform import Chain, Slot, Sum, Transform
 
 # the inputs a composite maps along with its update
@@ -76,7 +76,7 @@ class Step:
         self.slots: dict[str, Slot] = {prefix + n: slot for n, slot in t.slots.items() if n not in self.idle}
         held = {name: slot for s in inner for name, slot in s.slots.items()}
         self.slots.update(held if t.space is None else {n: s.within(t.space) for n, s in held.items()})
-        self.scope = max((t.scope, *(s.scope for s in inner)), key=SCOPES.index)
+        self.scope = widest(t, inner)
         idle = {name for name, flag in t.only.items() if not row[1 + t.hyper.index(flag)]}
         asks = {
             *(a for a in t.asks if a not in idle),
