@@ -36,7 +36,7 @@ def test_an_unknown_name_is_met_with_the_nearest():
 
 
 def test_findings_are_written_where_the_ledger_is(monkeypatch, tmp_path):
-    monkeypatch.setattr(ledger.write, "__defaults__", (tmp_path / "ledger.json", None))
+    monkeypatch.setattr(ledger.write, "__defaults__", (tmp_path / "ledger.json", None, None))
     monkeypatch.setattr(ledger.read, "__defaults__", (tmp_path / "ledger.json",))
     assert piste("verify", "LAMB", "--write").exit_code == 0
     assert set(json.loads((tmp_path / "ledger.json").read_text())["findings"][0]) >= KEYS | {

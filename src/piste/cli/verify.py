@@ -26,6 +26,8 @@ COLOURS = {
     "confirmed": "green", "not confirmed": "magenta", "inconclusive": "yellow", "needs hardware": "dim", "error": "red",
 }  # fmt: skip
 
+SOME = 60  # claims between two writes of the ledger
+
 
 @click.command()
 @click.argument("names", nargs=-1)
@@ -66,15 +68,20 @@ def verify(
     if not chosen:
         raise click.UsageError("only claims of --cost full fit these names")
     if stale:
-        known = ledger.read()
-        chosen = [c for c in chosen if known.get(c.name, {}).get("code") != ledger.code_of(c)]
+        rows = ledger.read()
+        chosen = [c for c in chosen if rows.get(c.name, {}).get("code") != ledger.code_of(c)]
     console = Console(stderr=True, quiet=as_json)
     workers = workers or torch.get_num_threads()
     shared = {"workers": workers, "files": [name for name in names if name.endswith(".py")]}
+    known, codes = [c.name for c in evidence.claims()], {c.name: ledger.code_of(c) for c in chosen}
+    found: list[Finding] = []
     with _bar(console, "verifying", len(chosen)) as advance:
-        found = evidence.verify(chosen, advance, **shared)
-    if write:
-        ledger.write(found, known=[c.name for c in evidence.claims()])
+        # what is to be written is, before the next ones run: a long run that is stopped has lost little
+        for i in range(0, len(chosen), SOME if write else len(chosen) or 1):
+            some = evidence.verify(chosen[i : i + SOME] if write else chosen, advance, **shared)
+            found += some
+            if write:
+                ledger.write(some, known=known, codes=codes)
     idle = []
     if sabotage:
         with _bar(console, "sabotaging", len(chosen)) as advance:

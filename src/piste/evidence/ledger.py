@@ -82,14 +82,18 @@ def read(path: Path = PLACE) -> dict[str, dict[str, Any]]:
         ) from error
 
 
-def write(findings: Iterable[Finding], path: Path = PLACE, known: Sequence[str] | None = None) -> None:
+def write(
+    findings: Iterable[Finding], path: Path = PLACE, known: Sequence[str] | None = None,
+    codes: Mapping[str, str] | None = None,
+) -> None:  # fmt: skip
     """Put findings beside those of earlier runs, each with its date, its code and its machine. ``known``: names of the
-    claims there are; rows of others are dropped. The file is replaced as a whole."""
+    claims there are; rows of others are dropped. ``codes``: `code_of` of the claims before they were run, for who may
+    edit files meanwhile. The file is replaced as a whole."""
     stamp = {"date": datetime.date.today().isoformat(), **machine()}
     rows = read(path)
     for f in findings:
-        (claim,) = claims([f.name])
-        rows[f.name] = {**f.as_dict(), "seconds": round(f.seconds, 2), "code": code_of(claim), **stamp}
+        code = codes[f.name] if codes else code_of(*claims([f.name]))
+        rows[f.name] = {**f.as_dict(), "seconds": round(f.seconds, 2), "code": code, **stamp}
     kept = [row for name, row in sorted(rows.items()) if known is None or name in known]
     text = json.dumps({"findings": kept}, indent=1, ensure_ascii=False) + "\n"
     fresh = path.with_suffix(".new")
