@@ -15,8 +15,8 @@ from tiny import OPTIMIZERS, Tiny, make, words
 # the longer side of a 11 x 7 matrix has a null space, where a basis is arbitrary: these go without one there; and a
 # subspace of all dimensions follows rounding
 DETERMINED = {
-    **dict.fromkeys(("SOAP", "KLSOAP", "KLShampoo"), {"max_precond_dim": 7}),
-    **dict.fromkeys(("OnlineSubspaceAdamW", "OnlineSubspaceLion"), {"rank": 3}),
+    **{key: {"max_precond_dim": 7} for key in ("SOAP", "KLSOAP", "KLShampoo")},
+    **{key: {"rank": 3} for key in ("OnlineSubspaceAdamW", "OnlineSubspaceLion")},
 }
 # Products by differences of gradients are good to ∛(rounding)², 4e-11 in float64, and these divide by small ones.
 AMPLIFIED = {"OASIS", "RootNewton"}
