@@ -1,4 +1,4 @@
-"""Write a race's tables into a page: `python docs/_leaderboard.py docs/page.md RACE.journal [RACE.journal …]`.
+"""Write a race's tables into a page: `python docs/_leaderboard.py docs/PAGE.md RACE.journal [RACE.journal …]`.
 
 What was seen stands beside what the papers say; which races to run is said at the end of the tables.
 """

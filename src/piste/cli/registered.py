@@ -17,7 +17,6 @@ NAMESPACES = (
     "memory",
     "batches",
     "rates",
-    "memory",
     "evidence",
     "diagnostics",
     "race.tasks",

@@ -77,8 +77,9 @@ def verify(
     found: list[Finding] = []
     with _bar(console, "verifying", len(chosen)) as advance:
         # what is to be written is, before the next ones run: a long run that is stopped has lost little
-        for i in range(0, len(chosen), SOME if write else len(chosen) or 1):
-            some = evidence.verify(chosen[i : i + SOME] if write else chosen, advance, **shared)
+        at_once = SOME if write else max(1, len(chosen))
+        for i in range(0, len(chosen), at_once):
+            some = evidence.verify(chosen[i : i + at_once], advance, **shared)
             found += some
             if write:
                 ledger.write(some, known=known, codes=codes)
