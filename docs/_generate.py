@@ -34,6 +34,7 @@ KINDS = {
     "task": "What `piste race` trains.",
     "problem": "What claims are tried on, with all that is known of it: `piste.evidence.problems`.",
 }
+PLURALS = {"search": "searches", "batch": "batches", "memory": "memory"}
 COLUMNS = {
     "optimizer": ("paper", "needs", "evidence"),
     "transform": ("what it does", "paper", "evidence"),
@@ -69,9 +70,8 @@ def optimizers_page() -> str:
             parts += [f"## Optimizers\n\n{text}", *_families(COLUMNS[kind])]
         elif piste.registry(kind):
             columns = COLUMNS.get(kind, ("what it does", "paper"))
-            parts.append(
-                f"## {kind.capitalize()}s\n\n{text}\n\n{table(kind, columns)}".replace("searchs", "searches")
-            )
+            heading = PLURALS.get(kind, f"{kind}s").capitalize()
+            parts.append(f"## {heading}\n\n{text}\n\n{table(kind, columns)}")
     return "\n\n".join(parts) + "\n"
 
 
