@@ -1,13 +1,20 @@
 """Write a race's tables into a page: `python docs/_leaderboard.py docs/PAGE.md RACE.journal [RACE.journal …]`.
 
-What was seen stands beside what the papers say; which races to run is said at the end of the tables.
+What was seen stands beside what the papers say; which races to run is said at the end of the tables. One picture of all
+tasks goes to docs/pictures.
 """
 
 from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+from _pictures import BLUE, GREY, ORANGE, STYLE
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from piste import race
 from piste.race.results import Results
@@ -32,24 +39,77 @@ SAID = {
 
 def main(page: Path, storages: list[str]) -> None:
     races = [race.results(path) for path in storages]
-    tables = [_table(s) for found in races for s in score(found).values()]
+    scores = [s for found in races for s in score(found).values()]
+    picture = page.parent / "pictures" / f"{page.stem}-race.svg"
+    picture.parent.mkdir(exist_ok=True)
+    with rc_context(STYLE):
+        _picture(scores).savefig(picture, metadata={"Date": None}, transparent=True)
+    shown = f"![Final losses of all methods](pictures/{picture.name})"
     head, rest = page.read_text().split(BEGIN, 1)
     tail = rest.split(END, 1)[1]
-    page.write_text("\n\n".join([head + BEGIN, *tables, _origin(page, races), END]) + tail)
+    parts = [head + BEGIN, shown, *[_table(s) for s in scores], _origin(page, races), END]
+    page.write_text("\n\n".join(parts) + tail)
+
+
+def _picture(scores: Sequence[TaskScore]) -> Figure:
+    """A dot for every fresh seed, a row for every method, best first."""
+    rows = max(len(s.entries) for s in scores)
+    figure = Figure(figsize=(4.6 * len(scores), 0.6 + 0.155 * rows), layout="constrained")
+    for axes, s in zip(figure.subplots(1, len(scores), squeeze=False)[0], scores, strict=True):
+        _dots(axes, s)
+    return figure
+
+
+def _dots(axes: Axes, s: TaskScore) -> None:
+    ranked = [e for e in s.entries if e.state == "ranked"]
+    base = s[s.reference]
+    for row, e in enumerate(ranked):
+        colour = BLUE if _verdict(e) == "below" else ORANGE if e is base else GREY
+        axes.plot(e.losses, [row] * len(e.losses), "o", color=colour, markersize=2.6)
+    axes.axvline(base.loss, color=ORANGE, linewidth=0.8, zorder=0)
+    axes.set_yticks(range(len(ranked)), [e.entry for e in ranked], fontsize=7)
+    axes.set_ylim(len(ranked) - 0.5, -0.5)
+    axes.set_xscale("log")
+    axes.grid(axis="y", color=GREY, alpha=0.15)
+    axes.set_title(f"{s.info.name}: {s.info.metric} after {s.info.steps:,} steps", fontsize=9)
+
+
+def _verdict(e: EntryScore) -> str:
+    """Where an entry lies against the reference, as far as the simultaneous intervals allow to say."""
+    if e.difference is None or not e.difference.excludes_zero:
+        return "beside"
+    return "below" if e.difference.high < 0 else "above"
+
+
+def _verdicts(s: TaskScore) -> str:
+    """How many entries end below the reference, beside it and above it, and which."""
+    others = [e for e in s.entries if e.state == "ranked" and e.entry != s.reference]
+    named = {v: [e.entry for e in others if _verdict(e) == v] for v in ("below", "beside", "above")}
+    failed = [e.entry for e in s.entries if e.state == "failed"]
+    told = [
+        f"{len(named['below'])} of {len(others) + len(failed)} end below {s.reference}"
+        + (f" ({', '.join(named['below'])})" if named["below"] else ""),
+        f"{len(named['beside'])} cannot be told from it"
+        + (f" ({', '.join(named['beside'])})" if named["beside"] else ""),
+        f"{len(named['above'])} end above it",
+    ]
+    return "; ".join(told) + (f"; {', '.join(failed)} failed." if failed else ".")
 
 
 def _table(s: TaskScore) -> str:
     lines = [
-        f"### `{s.info.name}`: {s.info.steps:,} steps of {s.info.batch} sequences",
+        f"### `{s.info.name}`: {s.info.steps:,} steps, batches of {s.info.batch}",
         "",
         f"{s.info.description}. {s.seeds} fresh seeds; {s.reference} was also run at "
         + " and ".join(f"{h:g} ×" for h in s.horizons if h != 1)
         + " the steps. Differences below "
-        + f"{s.detectable:.2g} cannot be told apart.",
+        + f"{s.detectable:.2g} are found less than four times in five.",
         "",
-        "| place | method | final loss | rate | steps: AdamW's for the same loss | seconds likewise | step, ms "
-        "| the paper says |",
-        "|---|---|---:|---:|---|---|---:|---|",
+        _verdicts(s),
+        "",
+        f"| place | method | final loss | less {s.reference}'s | rate | steps: {s.reference}'s for the same loss "
+        "| seconds likewise | step, ms | the paper says |",
+        "|---|---|---:|---|---:|---|---|---:|---|",
     ]
     base = next(e for e in s.entries if e.entry == s.reference)
     lines += [_row(e, base) for e in s.entries]
@@ -58,7 +118,7 @@ def _table(s: TaskScore) -> str:
 
 def _row(e: EntryScore, base: EntryScore) -> str:
     if e.state != "ranked":
-        return f"| – | {e.entry} | {e.state} |  |  |  |  | {SAID.get(e.entry, '–')} |"
+        return f"| – | {e.entry} | {e.state} |  |  |  |  |  | {SAID.get(e.entry, '–')} |"
     place = "–" if e.rank is None or e.rank.place is None else f"{e.rank.place}{'=' * e.rank.shared}"
     edge = "\\*" if any("edge" in flag for flag in e.flags) else ""
     rate = "–" if e.rate is None else f"{e.rate:.3g}{edge}"
@@ -67,7 +127,9 @@ def _row(e: EntryScore, base: EntryScore) -> str:
     seconds = "1" if e.entry == base.entry else _times(e.speedup, pace)
     ms = "–" if e.step_seconds is None else f"{e.step_seconds * 1e3:.3g}"
     said = SAID.get(e.entry, "–")
-    return f"| {place} | {e.entry} | {e.loss:.4g} | {rate} | {steps} | {seconds} | {ms} | {said} |"
+    d = e.difference
+    less = "–" if d is None else f"{d.mid:+.2g} ({d.low:+.2g} to {d.high:+.2g})"
+    return f"| {place} | {e.entry} | {e.loss:.4g} | {less} | {rate} | {steps} | {seconds} | {ms} | {said} |"
 
 
 def _times(speedup: Interval | None, pace: float) -> str:

@@ -14,6 +14,8 @@ from piste._plan import plan
 from piste._program import resolve
 from piste.transforms.clipping import clip_by_global_norm
 from piste.transforms.decay import descend
+from piste.transforms.layerwise import scale_by_trust_ratio
+from piste.transforms.norms import normalize_tree
 
 ELEMENT = ["AdamW", "Adam", "Lion", "RMSProp", "SGD", "AMSGrad", "ScheduleFreeAdamW"]
 
@@ -50,10 +52,13 @@ def test_a_chain_is_cut_where_the_scope_changes() -> None:
     assert stages(piste.Muon.chain()) == ["flat", "sheet", "flat"]
 
 
-def test_a_tree_sum_starts_a_stage() -> None:
+def test_a_tree_sum_starts_a_stage_only_behind_sums_over_tensors() -> None:
     assert stages(chain(clip_by_global_norm(1.0), piste.AdamW.chain())) == ["flat"]
     momentum = piste.SGD.chain(momentum=0.9).parts[0]
-    assert stages(chain(momentum, clip_by_global_norm(1.0), descend(0.1))) == ["flat", "flat"]
+    assert stages(chain(momentum, clip_by_global_norm(1.0), descend(0.1))) == ["flat"]
+    assert stages(chain(clip_by_global_norm(1.0), momentum, normalize_tree(), descend(0.1))) == ["flat"]
+    trusted = chain(momentum, scale_by_trust_ratio(), clip_by_global_norm(1.0), descend(0.1))
+    assert stages(trusted) == ["flat", "flat"]
 
 
 SHAPES = [(3,), (40, 5), (), (200, 120), (7, 1, 2), (33,)]

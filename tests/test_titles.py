@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from piste.cli.registered import everything
@@ -146,3 +148,9 @@ def test_a_paper_is_covered(papers, title):
 def test_a_paper_has_two_claims_or_more(title):
     everything()
     assert sum(c.paper == title for c in claims()) >= 2
+
+
+def test_every_optimizer_has_two_claims_of_its_own() -> None:
+    counts = Counter(c.method for c in claims([]))
+    few = {e.name: counts[e.name] for e in everything("optimizer") if counts[e.name] < 2}
+    assert not few, f"say of each what its paper says: {few}"

@@ -14,7 +14,7 @@ from ._flat_coded import run_coded, sum_coded
 from ._kernels import Compiled, kernel
 from ._leaf import Leaf
 from ._packs import packed, unpack
-from ._pass import Pass, cast, finish, shared_names
+from ._pass import Pass, cast, finish
 from ._program import Frame, run, sum_key
 from ._sums import add_up, complete, count, join
 
@@ -52,9 +52,11 @@ def run_flat(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dict
     return out
 
 
-def tree_sums(head: Stage, lane: Lane, us: list[Tensor], given: Pass) -> list[tuple[Tensor, int]]:
+def tree_sums(
+    head: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dict[Any, Any]
+) -> list[tuple[Tensor, int]]:
     """This lane's part of each sum over the tree, and how many numbers it covers."""
-    work = _Work.start(head, lane, given, {})
+    work = _Work.start(head, lane, given, sums)
     alike: dict[Any, list[int]] = {}  # parameters that are cut up alike are completed together
     for i, leaf in enumerate(lane.leaves):
         alike.setdefault(None if leaf.place is None else (leaf.place.mesh, leaf.place.cut), []).append(i)
@@ -98,10 +100,15 @@ class _Work:
     def start(cls, stage: Stage, lane: Lane, given: Pass, sums: dict[Any, Any]) -> _Work:
         first = lane.leaves[0]
         # every parameter starts from the same value of a shared scalar, which is written once, at the end
-        shared = {n: first.read(n).clone() for n in shared_names(stage.steps)}
+        shared = {n: first.read(n).clone() for n in stage.shared}
         compiled = _use_compiler(lane, given) and not _undivided(stage, first)
         heads = {place: cls.start(head, lane, given, sums) for place, head in stage.heads.items()}
         return cls(stage, lane, given, sums, shared, compiled, heads)
+
+    @property
+    def codes(self) -> bool:
+        """Whether the kernels of codes can run it: they return no scalars."""
+        return self.compiled and not self.stage.scalars
 
     def apply(
         self, env: dict[str, Any], slots: dict[str, Any], u: Tensor, sums: dict[Any, Any], compiled: bool
@@ -155,12 +162,13 @@ class _Work:
 
     def _coded(self, leaf: Leaf) -> bool:
         """Whether the stage meets something of the parameter that is kept in a code."""
-        slots = leaf.codings and any(name in leaf.codings for s in self.stage.steps for name in s.slots)
-        return bool(slots) or (leaf.weight is not None and "param" in self.stage.inputs)
+        return any(name in leaf.codings for name in self.stage.slots) or (
+            leaf.weight is not None and "param" in self.stage.inputs
+        )
 
     def _see(self, leaf: Leaf, u: Tensor) -> _Seen:
         env = self.given.inputs(leaf, self.lane, self.stage.inputs)
-        slots = {n: leaf.read(n) for s in self.stage.steps for n in s.slots}
+        slots = {n: leaf.read(n) for n in self.stage.slots}
         u = self.given.lift(leaf, u)
         if not (self.compiled and leaf.dense and leaf.inplace and not self._coded(leaf)):
             return _Seen(env, slots, u, False)
@@ -174,7 +182,7 @@ class _Work:
         if own is None:
             own = self.tensor_sums([leaf], [u])[0] if self.compiled else {}
         sums, coded = {**self.sums, **own}, self._coded(leaf)
-        if coded and self.compiled and not self.shared:
+        if coded and self.codes:
             done = run_coded(self.stage, self.lane, leaf, u, self.given, self.prepared, sums)
             if done is not None:
                 return done
@@ -187,7 +195,7 @@ class _Work:
         u = leaf.unflat(u) if flat else u
         if self.stage.last and not (written and leaf.param.dtype == u.dtype):
             self.given.write_param(leaf, self.lane, u)
-        for name in [] if written else frame.changed:
+        for name in frame.changed & self.stage.scalars if written else frame.changed:
             if name not in self.shared:
                 leaf.write(name, frame.slots[name])
         return u
@@ -208,7 +216,7 @@ class _Work:
     def sums_here(self, leaf: Leaf, u: Tensor, known: dict[Any, Any]) -> list[Tensor]:
         """A head's sums over the part of a tensor that lives here."""
         sums = {**self.sums, **known}
-        if self._coded(leaf) and self.compiled and not self.shared:
+        if self._coded(leaf) and self.codes:
             done = sum_coded(self.stage, self.lane, leaf, u, self.given, self.prepared, sums)
             if done is not None:
                 return done
@@ -221,12 +229,12 @@ class _Work:
     def _sums(
         self, env: dict[str, Any], slots: dict[str, Any], u: Tensor, flat: bool, sums: dict[Any, Any]
     ) -> list[Tensor]:
-        slots, rules = {**slots, **self.shared}, self.stage.rules
+        slots, rules, numbers = {**slots, **self.shared}, self.stage.rules, cast(self.lane.numbers, u)
         if flat:
             tensors, made, prepared = self._kernel(env, slots, u, sums)
             return join(rules, made.kernel.parts(list(tensors.values()), prepared))
         frame = Frame({**env, **sums}, slots)
-        return add_up(rules, run(self.stage.steps, u, frame, cast(self.lane.numbers, u)), frame.env)
+        return add_up(self.stage, run(self.stage.steps, u, frame, numbers), frame, numbers)
 
 
 @dataclass
@@ -273,21 +281,18 @@ def _use_compiler(lane: Lane, given: Pass) -> bool:
 
 
 def _undivided(stage: Stage, leaf: Leaf) -> bool:
-    """Whether a call must see its whole tensor: it writes a scalar of it, or holds a chain that sums over it."""
-    scalars = any(
-        slot.axes == "" and not slot.shared and leaf.read(name) is not None
-        for s in stage.steps
-        for name, slot in s.slots.items()
-    )
-    return scalars or any(h.transform.sums for s in stage.steps for held in s.held.values() for h in held)
+    """Whether a call must see its whole tensor: somebody looks at it, or it holds a chain that sums over it."""
+    probed = any(s.kind == "probe" and leaf.read(name) is not None for name, s in stage.slots.items())
+    return probed or any(h.transform.sums for s in stage.steps for held in s.held.values() for h in held)
 
 
 def _split(
     stage: Stage, leaves: list[Leaf], compiled: bool, apart: Collection[int] = ()
 ) -> tuple[list[list[int]], list[int]]:
     """Indices of the leaves: packs of small ones, and the ones run by themselves (those ``apart`` among them)."""
-    own = _undivided(stage, leaves[0]) or stage.heads
-    rings = any(slot.ring for s in stage.steps for slot in s.slots.values())
+    numbers = len(stage.scalars) > len(stage.shared)  # each tensor has its own
+    own = _undivided(stage, leaves[0]) or stage.heads or numbers
+    rings = any(slot.ring for slot in stage.slots.values())
     if own or rings or not leaves[0].inplace or len(leaves) == 1:
         return [], list(range(len(leaves)))
     packs: dict[Any, list[list[int]]] = {}

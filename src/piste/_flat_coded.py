@@ -126,8 +126,7 @@ class _Layout:
 
     @classmethod
     def of(cls, stage: Stage, leaf: Leaf, found: dict[Any, Tensor]) -> _Layout | None:
-        slots = {n for s in stage.steps for n in s.slots}
-        codecs = [c.codec for n, c in leaf.codings.items() if n in slots]
+        codecs = [c.codec for n, c in leaf.codings.items() if n in stage.slots]
         sizes = {t.numel() for name, t in found.items() if name[-1] == "scale"} or {leaf.numel // ALONE}
         k = sizes.pop()
         if sizes or k < 2 or any(t.numel() % k for t in found.values()):
@@ -200,7 +199,7 @@ def _standing(stage: Stage, leaf: Leaf) -> dict[Any, Tensor] | None:
         found["param",] = leaf.param
     elif "param" in stage.inputs:
         found |= {("weight", suffix): part for suffix, part in leaf.weight_parts().items()}
-    for name in [n for s in stage.steps for n in s.slots if n in leaf.codings or n in leaf.state]:
+    for name in [n for n in stage.slots if n in leaf.codings or n in leaf.state]:
         if name in leaf.codings:
             found |= {("part", name, suffix): part for suffix, part in leaf.parts(name).items()}
         else:
@@ -215,7 +214,7 @@ class _Pure:
     def __init__(self, stage: Stage, names: list[Any], pieces: int, leaf: Leaf) -> None:
         self.stage, self.names, self.pieces, self.dtype = stage, names, pieces, leaf.dtype
         held = {name[1] for name, _ in names if name[0] in ("slot", "part")}
-        self.slots = [n for s in stage.steps for n in s.slots if n in held]
+        self.slots = [n for n in stage.slots if n in held]
         self.codecs = {n: leaf.codings[n].codec for n in self.slots if n in leaf.codings}
         self.weight = leaf.weight
 
@@ -237,7 +236,7 @@ class _Pure:
             frame = Frame({**env, **sums, "step": values[0]}, {n: pieces[i] for n, pieces in kept.items()})
             result = run(self.stage.steps, env["u"], frame, values[1:])
             if self.stage.rules:
-                results.append(add_up(self.stage.rules, result, frame.env))
+                results.append(add_up(self.stage, result, frame, values[1:]))
             else:
                 results.append(finish(self.stage, result, env))
             frames.append(frame)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from . import _compile
-from ._pass import finish, shared_names
+from ._pass import finish
 from ._program import Frame, run
 from ._sums import add_up
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Compiled:
-    """A kernel of a stage, the slots it writes in place and the shared scalars it returns."""
+    """A kernel of a stage, the slots it writes in place and the scalars it returns."""
 
     kernel: Any = None
     written: list[str] = field(default_factory=list)
@@ -42,17 +42,16 @@ def kernel(
 
 def _compiled(stage: Stage, tensors: dict[Any, Tensor], slots: Sequence[str], numbers: int) -> Compiled:
     made, names = Compiled(), list(tensors)
-    shared = set(shared_names(stage.steps))
 
     def pure(args: Sequence[Tensor], values: Sequence[Any]) -> tuple[dict[int, Tensor], list[Tensor]]:
         given = dict(zip(names, args, strict=True))
         frame = Frame({**given, "step": values[0]}, {k: given.get(("slot", k)) for k in slots})
         u = run(stage.steps, given["u"], frame, values[1:])
         if stage.rules:
-            return {}, add_up(stage.rules, u, frame.env)
+            return {}, add_up(stage, u, frame, values[1:])
         result = finish(stage, u, given)
-        made.written = sorted(frame.changed - shared)
-        made.returned = sorted(frame.changed & shared)
+        made.written = sorted(frame.changed - stage.scalars)
+        made.returned = sorted(frame.changed & stage.scalars)
         writes = {names.index(("slot", k)): frame.slots[k] for k in made.written}
         results = [frame.slots[k] for k in made.returned]
         if stage.last:

@@ -34,7 +34,7 @@ def packed(
         if isinstance(one, Tensor) and name != "loss":
             one = cat([one, *(given.input(name, leaf, lane) for leaf in leaves[1:])])
         env[name] = one
-    names = [n for s in stage.steps for n, slot in s.slots.items() if not slot.shared]
+    names = [n for n, slot in stage.slots.items() if not slot.shared]
     slots: dict[str, Any] = {}
     for name in names:
         stored = [leaf.read(name) for leaf in leaves]

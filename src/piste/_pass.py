@@ -12,7 +12,6 @@ from . import _sharding as sharding
 from ._chain import INPUTS, OF_TREE
 from ._leaf import Leaf
 from ._noise import normal, stream
-from ._program import Step
 from ._signals import SIGNALS, shown
 from ._storage import uniform_bits
 
@@ -80,10 +79,6 @@ class Pass:
         """Random bits by which a weight is rounded up or down in this step."""
         where = sharding.indices(leaf.param, leaf.place)
         return uniform_bits(leaf.param, stream(self.seed, f"{leaf.name} rounded", lane.step), where)
-
-
-def shared_names(steps: Sequence[Step]) -> list[str]:
-    return [name for s in steps for name, slot in s.slots.items() if slot.shared]
 
 
 def finish(stage: Stage, u: Tensor, env: dict[str, Any]) -> Tensor:

@@ -7,9 +7,9 @@ Steps of like kind that follow one another make one stage:
     tree    rules that see everything as one vector
     search  how far to go along the direction of the whole tree
 
-A `tree` sum starts a new stage, before which all parameters have met. A sum over the tensor does not: what comes before
-it in a flat stage is its *head*, which is run once for the sum alone and again with the stage. That reads slots twice,
-but no update is written to memory and read again, nor kept there until a message has come.
+What comes before a sum in a flat stage is its *head*, which is run once for the sum alone and again with the stage.
+That reads slots twice, but no update is written to memory and read again, nor kept there until a message has come or
+all parameters have met. A sum over the `tree` starts a new stage where its head would itself need sums over tensors.
 
 Parameters that share a chain and a step count form a *lane*; each lane is a generator that yields when it must meet the
 others, so lanes of different chains run in lock-step where a sum spans them and need not agree anywhere else.
@@ -20,7 +20,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,7 +33,7 @@ from ._pass import Pass
 from ._program import Step, build, priming, resolve, sum_key
 from ._sheet import STACK, run_sheet
 from ._signals import SIGNALS
-from ._slots import Sum
+from ._slots import Slot, Sum
 from ._transform import Chain
 
 
@@ -44,6 +44,7 @@ class Stage:
     last: bool
     key: int  # a number of its own, cheap to hash
     rules: tuple[Sum, ...] = ()  # of a head: the sums over its result, which is all that is wanted of it
+    asker: Step | None = None  # the step whose sums these are
 
     @property
     def name(self) -> str:
@@ -52,38 +53,48 @@ class Stage:
     @functools.cached_property
     def inputs(self) -> set[str]:
         """The inputs it asks for; the last stage writes the parameter."""
-        asked = {a for rule in self.rules for a in rule.asks if a != "u"}
+        asked = self.asker.sum_inputs if self.asker else set()
         return {i for s in self.steps for i in s.inputs} | asked | ({"param"} if self.last else set())
+
+    @functools.cached_property
+    def slots(self) -> dict[str, Slot]:
+        """Those of its steps, and of a head what its sums read."""
+        found = {name: slot for s in self.steps for name, slot in s.slots.items()}
+        return found | (self.asker.sum_slots if self.asker else {})
+
+    @functools.cached_property
+    def scalars(self) -> set[str]:
+        """What is kept as one number, of a tensor or of the group."""
+        return {name for name, slot in self.slots.items() if not slot.axes and slot.kind != "probe"}
+
+    @functools.cached_property
+    def shared(self) -> list[str]:
+        """What is kept as one number of the group."""
+        return [name for name, slot in self.slots.items() if slot.shared]
 
     @functools.cached_property
     def signals(self) -> tuple[str, ...]:
         """What it wants to be told by the model."""
         return tuple(sorted(name for name in self.inputs if name in SIGNALS))
 
-    @property
-    def sums(self) -> Step | None:
-        """The step whose tree sums must be known before the stage runs (always its first)."""
-        return self.steps[0] if self.steps and self.steps[0].tree_sums else None
+    @functools.cached_property
+    def meetings(self) -> dict[int, Stage]:
+        """By the place of a step whose sums over the tree must be known before the stage runs: what makes them."""
+        return {i: head(self.steps[:i], s, s.tree_sums) for i, s in enumerate(self.steps) if s.tree_sums}
 
     @functools.cached_property
     def heads(self) -> dict[int, Stage]:
         """By the place of a step that asks for sums over the tensor: what comes before it."""
         if self.kind != "flat" or self.rules:
             return {}
-        asking = {i: s.tensor_sums for i, s in enumerate(self.steps) if s.tensor_sums}
-        return {i: head(self.steps[:i], tuple(rules.values())) for i, rules in asking.items()}
-
-    @functools.cached_property
-    def of_tree(self) -> Stage:
-        """What makes the sums over the tree."""
-        return head((), tuple(self.steps[0].tree_sums.values()))
+        return {i: head(self.steps[:i], s, s.tensor_sums) for i, s in enumerate(self.steps) if s.tensor_sums}
 
 
 _count = itertools.count()
 
 
-def head(steps: tuple[Step, ...], rules: tuple[Sum, ...]) -> Stage:
-    return Stage(steps, "flat", False, next(_count), rules)
+def head(steps: tuple[Step, ...], asker: Step, rules: Mapping[str, Sum]) -> Stage:
+    return Stage(steps, "flat", False, next(_count), tuple(rules.values()), asker)
 
 
 @functools.cache
@@ -95,7 +106,8 @@ def plan(structure: tuple[Any, ...], primes: bool = False) -> tuple[Stage, ...]:
             continue  # it has run already: it gave the gradients
         kind = "search" if step.transform.room == "search" else "tree" if step.scope == "tree" else (
             "sheet" if step.sheet else "flat")  # fmt: skip
-        if not cut or cut[-1][0] != kind or kind in ("tree", "search") or step.tree_sums:
+        met = step.tree_sums and (kind != "flat" or any(s.tensor_sums for s in (cut[-1][1] if cut else ())))
+        if not cut or cut[-1][0] != kind or kind in ("tree", "search") or met:
             cut.append((kind, []))
         cut[-1][1].append(step)
     end = None if primes else len(cut) - 1
@@ -107,7 +119,7 @@ def reaches(structure: tuple[Any, ...], primes: bool = False) -> tuple[tuple[Sta
     """The stages in groups: within one, no tensor waits for another."""
     found: list[list[Stage]] = []
     for stage in plan(structure, primes):
-        meets = stage.sums is not None or stage.kind in ("tree", "search")
+        meets = stage.meetings or stage.kind in ("tree", "search")
         if not found or meets or found[-1][-1].kind in ("tree", "search"):
             found.append([])
         found[-1].append(stage)
@@ -151,12 +163,10 @@ def run_lane(lane: Lane, given: Pass) -> Generator[Meeting, Any, None]:
     for reach in reaches(lane.structure, lane.step == 0):
         stage, first = reach[0], reach[0].steps[0]
         sums: dict[Any, Any] = {}
-        if stage.sums is not None:
-            partials = tree_sums(stage.of_tree, lane, us, given)
-            for name, partial in zip(first.tree_sums, partials, strict=True):
-                sums[sum_key(first, name)] = yield Meeting(
-                    (first.transform, first.prefix, name), first, [partial], lane
-                )
+        for place, head in stage.meetings.items():
+            step, partials = stage.steps[place], tree_sums(head, lane, us, given, sums)
+            for key, name, partial in zip(_sum_keys(step), step.tree_sums, partials, strict=True):
+                sums[sum_key(step, name)] = yield Meeting(key, step, [partial], lane)
         if stage.kind in ("tree", "search"):
             us = yield Meeting((first.transform, first.prefix, stage.kind), first, us, lane)
         else:
@@ -167,6 +177,10 @@ def run_lane(lane: Lane, given: Pass) -> Generator[Meeting, Any, None]:
     if last is None or last.kind in ("tree", "search"):
         for leaf, u in zip(lane.leaves, us, strict=True):
             given.write_param(leaf, lane, given.input("param", leaf, lane) + u)
+
+
+def _sum_keys(step: Step) -> list[tuple[Any, ...]]:
+    return [(step.transform, step.prefix, name) for name in step.tree_sums]
 
 
 def _run_reach(
@@ -188,8 +202,9 @@ def _run_reach(
 def _company(reach: tuple[Stage, ...], lane: Lane) -> list[list[int]]:
     """Which leaves go through a reach together: the small ones, which are stacked or packed."""
     everyone = list(range(len(lane.leaves)))
-    shared = any(slot.shared for stage in reach for s in stage.steps for slot in s.slots.values())
-    if len(reach) == 1 or shared or any(leaf.place for leaf in lane.leaves):  # shards travel in one message
+    if (
+        len(reach) == 1 or any(stage.shared for stage in reach) or any(leaf.place for leaf in lane.leaves)
+    ):  # shards travel in one message
         return [everyone]
     large = [i for i in everyone if lane.leaves[i].numel > STACK]
     small = [i for i in everyone if lane.leaves[i].numel <= STACK]
@@ -242,7 +257,7 @@ def _will_come(meeting: Meeting, key: tuple[Any, ...]) -> bool:
     seen = False
     for stage in meeting.lane.stages:
         first = stage.steps[0]
-        keys = [(first.transform, first.prefix, n) for n in first.tree_sums]
+        keys = [key for place in stage.meetings for key in _sum_keys(stage.steps[place])]
         keys += [(first.transform, first.prefix, stage.kind)] if stage.kind in ("tree", "search") else []
         for k in keys:
             if seen and k == key:

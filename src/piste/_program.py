@@ -78,10 +78,7 @@ class Step:
         self.slots.update(held if t.space is None else {n: s.within(t.space) for n, s in held.items()})
         self.scope = widest(t, inner)
         idle = {name for name, flag in t.only.items() if not row[1 + t.hyper.index(flag)]}
-        asks = {
-            *(a for a in t.asks if a not in idle),
-            *(a for s in t.sums.values() for a in s.asks if a != "u"),
-        }
+        asks = {*(a for a in t.asks if a not in idle), *self.sum_inputs}
         mine = {a for a in asks if a in INPUTS or a in t.signals}
         given = t.provides if t.holds else ()  # by itself, to the chains it holds
         self.inputs = mine | {i for s in inner for i in s.inputs if i not in given}
@@ -90,6 +87,18 @@ class Step:
     @property
     def primes(self) -> bool:
         return self.transform.primes or any(s.primes for steps in self.held.values() for s in steps)
+
+    @property
+    def sum_inputs(self) -> set[str]:
+        """What its sums ask for, beside the update, its slots and hyperparameters."""
+        t = self.transform
+        return {a for s in t.sums.values() for a in s.asks} - {"u", *t.slots, *t.hyper}
+
+    @property
+    def sum_slots(self) -> dict[str, Slot]:
+        """What its sums read of what it keeps."""
+        asked = {self.prefix + a for s in self.transform.sums.values() for a in s.asks}
+        return {name: slot for name, slot in self.slots.items() if name in asked}
 
     @property
     def tree_sums(self) -> dict[str, Sum]:
@@ -181,7 +190,7 @@ def call(step: Step, u: Tensor, frame: Frame, numbers: Sequence[Any]) -> Tensor:
         if name in t.slots:
             args.append(None if name in step.idle else frame.slots.get(step.prefix + name))
         elif name in t.sums:
-            args.append(summed(step, name, u, frame))
+            args.append(summed(step, name, u, frame, numbers))
         elif name in step.held:
             args.append(Held(step.held[name], frame, numbers))
         else:
@@ -203,21 +212,23 @@ def call(step: Step, u: Tensor, frame: Frame, numbers: Sequence[Any]) -> Tensor:
     return u
 
 
-def summed(step: Step, name: str, u: Tensor, frame: Frame) -> Any:
+def summed(step: Step, name: str, u: Tensor, frame: Frame, numbers: Sequence[Any]) -> Any:
     """A declared sum: given where it had to be made before the stage, else reduced here."""
     rule = step.transform.sums[name]
     if sum_key(step, name) in frame.env:
         return frame.env[sum_key(step, name)]
-    value = element(rule, u, frame.env)
+    value = element(rule, u, step, frame, numbers)
     if rule.over == "tensor":
         return {"sum": value.sum, "mean": value.mean, "max": value.amax}[rule.how]()
     dim = -1 if rule.over == "row" else -2
     return {"sum": value.sum, "mean": value.mean, "max": value.amax}[rule.how](dim=dim, keepdim=True)
 
 
-def element(rule: Sum, u: Tensor, env: Mapping[str, Any]) -> Tensor:
-    """The element function of a sum, before the reduction."""
-    return rule.fn(*(u if a == "u" else env[a] for a in rule.asks))
+def element(rule: Sum, u: Tensor, step: Step, frame: Frame, numbers: Sequence[Any]) -> Tensor:
+    """The element function of a step's sum, before the reduction."""
+    slots = {n: frame.slots.get(step.prefix + n) for n in step.transform.slots}
+    seen = {**frame.env, **slots, **step.hyperparameters(numbers), "u": u}
+    return rule.fn(*(seen[a] for a in rule.asks))
 
 
 def sum_key(step: Step, name: str) -> tuple[str, str, str]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from . import _sharding as sharding
 from ._chain import SENSED
 from ._leaf import Leaf
-from ._pass import Pass, cast, finish, shared_names
+from ._pass import Pass, cast, finish
 from ._program import Frame, run
 from ._signals import SIGNALS
 
@@ -73,7 +73,7 @@ def _run(
     stage: Stage, lane: Lane, wholes: dict[int, dict[str, Any]], sums: dict[Any, Any]
 ) -> dict[int, Tensor]:
     """The new updates of the parameters of which update and inputs are whole here; their slots are written."""
-    leaves, shared = lane.leaves, shared_names(stage.steps)
+    leaves, shared = lane.leaves, stage.shared
     sheets = {i: _sheets(stage, leaves[i], seen) for i, seen in wholes.items()}
     _run_buckets(stage, lane, [s for several in sheets.values() for s in several], sums)
     for i, mine in sheets.items():

@@ -92,7 +92,8 @@ def ring(size: str, kind: Slot = moment) -> Slot:
 
 @dataclass(frozen=True)
 class Sum:
-    """An element function (arguments by name: ``u`` and the inputs) reduced over a part of the tree."""
+    """An element function reduced over a part of the tree. Its arguments go by name: ``u``, inputs, slots and
+    hyperparameters of the transform."""
 
     fn: Callable[..., Any]
     over: str

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from . import _sharding as sharding
 from ._leaf import Leaf
-from ._program import element
+from ._program import Frame, element
 from ._slots import Sum
 
+if TYPE_CHECKING:
+    from ._plan import Stage
 
-def add_up(rules: Sequence[Sum], u: Tensor, env: Mapping[Any, Any]) -> list[Tensor]:
-    """Of a part of a tensor: each rule's element function, added up (or its largest value)."""
-    return [_reduced(rule, element(rule, u, env)) for rule in rules]
+
+def add_up(head: Stage, u: Tensor, frame: Frame, numbers: Sequence[Any]) -> list[Tensor]:
+    """Of a part of a tensor: the element function of each of a head's sums, added up (or its largest value)."""
+    if head.asker is None:
+        return []
+    return [_reduced(rule, element(rule, u, head.asker, frame, numbers)) for rule in head.rules]
 
 
 def _reduced(rule: Sum, value: Tensor) -> Tensor:

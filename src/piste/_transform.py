@@ -100,8 +100,18 @@ class Transform:
         for name in self.asks:
             if name not in known:
                 raise TypeError(f"{where} asks for {name!r}: {unknown('input', name, sorted(known))}")
+        for name, rule in self.sums.items():
+            shown = {"u", *INPUTS, *self.slots, *self.hyper, *self.signals}
+            for asked in rule.asks:
+                if asked not in shown:
+                    raise TypeError(f"{where}, sum {name!r}: {unknown('input', asked, sorted(shown))}")
+                if asked in self.slots and not self.slots[asked].flat:
+                    raise TypeError(
+                        f"{where}, sum {name!r} reads slot {asked!r}, which is not shaped as the update is"
+                    )
+        summed = {a for rule in self.sums.values() for a in rule.asks}
         for name in (*self.slots, *self.holds, *self.signals):
-            if name not in self.asks:
+            if name not in self.asks and not (name in self.slots and name in summed):
                 raise TypeError(f"{where} declares {name!r} but has no positional argument of that name")
         for name, flag in self.only.items():
             if name not in self.asks or flag not in self.hyper:

@@ -1,4 +1,4 @@
-"""What a compiler may not change: rules with sums over their tensor, shared scalars, numbers that decide."""
+"""What a compiler may not change: rules with sums over their tensor or the tree, scalars, numbers that decide."""
 
 from __future__ import annotations
 
@@ -37,6 +37,16 @@ CASES = [
     (piste.RMSProp, {"momentum": 0.9, "centered": True}),
     (DecidingSGD, {}),
     (BoundedSGD, {}),
+    (piste.NAdam, {}),
+    (piste.NAGGS, {"gamma": 3.0}),
+    (piste.ClippedSSTM, {"max_norm": 0.1}),
+    (piste.ClipRAdaGradD, {}),
+    (piste.NormalizedSGD, {}),
+    (piste.DoG, {"reps_rel": 0.1}),
+    (piste.DAdaptSGD, {"d0": 0.1}),
+    (piste.DAdaptAdam, {"d0": 0.1}),
+    (piste.DAdaptLion, {"d0": 0.1}),
+    (piste.Prodigy, {"d0": 0.1}),
 ]
 
 

@@ -137,7 +137,7 @@ def _numbers(found: Iterable[Parameter]) -> float:
         sent += way * sum(len(head.rules) for stage in stages for head in stage.heads.values())
         if (p.group, p.cut.cut) not in of_tree:
             of_tree.add((p.group, p.cut.cut))
-            sent += way * sum(len(stage.of_tree.rules) for stage in stages if stage.sums)
+            sent += way * sum(len(head.rules) for stage in stages for head in stage.meetings.values())
     return sent
 
 
@@ -212,7 +212,7 @@ def _moved(p: Parameter, stage: Stage, leaf: Any, first: bool, state: Mapping[st
     def read(part: Any, update: bool = True) -> float:
         seen = {i for i in part.inputs if i not in NOT_TENSORS} | ({"u"} if update else set())
         seen -= {"grad"} if first and update else set()  # the first update is the gradient
-        slots = {n for step in part.steps for n in step.slots} & work.reads.keys()
+        slots = part.slots.keys() & work.reads.keys()
         return sum(sizes.get(i, plain_size) for i in seen) + sum(
             state.get(n, 0) * work.reads[n] for n in slots
         )

@@ -40,7 +40,7 @@ class Work:
     @property
     def heads(self) -> list[Stage]:
         """What is run beforehand, for sums over the tree and over a tensor that will be cut up."""
-        return [*([self.stage.of_tree] if self.stage.sums else []), *self.stage.heads.values()]
+        return [*self.stage.meetings.values(), *self.stage.heads.values()]
 
 
 Often = dict[tuple[Any, ...], tuple[int, int, list[Any]]]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .._chain import Part, sensed_shapes
 from .._leaf import Leaf
-from .._program import Frame, Step, build, resolve, run, sum_key, summed
+from .._program import Frame, Step, build, element, resolve, run, sum_key, summed
 from .._state import make_slot, slot_shapes
 from .._transform import Chain, Transform, chain
 from .._tree import products
@@ -69,14 +69,16 @@ class _Run:
 def _apply(
     steps: tuple[Step, ...], env: Mapping[str, Any], slots: Mapping[str, Any], numbers: list[Any]
 ) -> Any:
-    frame = Frame({k: v for k, v in env.items() if k != "u"}, dict(slots))
+    frame = _frame(env, slots)
     u = run(steps, env["u"], frame, numbers)
     return u, frame.slots
 
 
-def _inputs(
-    steps: tuple[Step, ...], t: int, shape: tuple[int, ...], scale: float = 1.0, several: int = 2
-) -> dict[str, Any]:
+def _frame(env: Mapping[str, Any], slots: Mapping[str, Any]) -> Frame:
+    return Frame({k: v for k, v in env.items() if k != "u"}, dict(slots))
+
+
+def _inputs(t: int, shape: tuple[int, ...], scale: float = 1.0, several: int = 2) -> dict[str, Any]:
     """Independent u, grad, param ...: with u = grad a wrong rule passes. ``scale`` multiplies the gradients."""
     generator = torch.Generator().manual_seed(97 * t)
     env: dict[str, Any] = {
@@ -90,12 +92,19 @@ def _inputs(
         env[name] = x @ x.mT if name.endswith("cov") else x.square()
     rows = torch.randn((max(2, several), *shape), generator=generator, dtype=torch.float64)
     env |= {"secant": rows[:2], "rows": rows[:several]}
-    env |= {"step": t, "loss": torch.tensor(1.0, dtype=torch.float64), "dot": _dot, "peak": _peak}
+    return env | {"step": t, "loss": torch.tensor(1.0, dtype=torch.float64), "dot": _dot, "peak": _peak}
+
+
+def _tree_sums(
+    steps: tuple[Step, ...], env: Mapping[str, Any], slots: Mapping[str, Any], numbers: list[Any]
+) -> dict[Any, Tensor]:
+    """Of a tree of this one tensor."""
+    found = {}
     for step in steps:
         for name, rule in step.tree_sums.items():
-            value = rule.fn(*(env[a] for a in rule.asks))
-            env[sum_key(step, name)] = {"sum": value.sum, "mean": value.mean, "max": value.amax}[rule.how]()  # type: ignore[index]
-    return env
+            value = element(rule, env["u"], step, _frame(env, slots), numbers)
+            found[sum_key(step, name)] = {"sum": value.sum, "mean": value.mean, "max": value.amax}[rule.how]()
+    return found
 
 
 def _peak(a: Tensor) -> Tensor:
@@ -124,7 +133,8 @@ def _trace(part: Part, count: int = 3, scale: float = 1.0, shape: tuple[int, ...
         numbers: list[Any] = []
         steps = build(resolve(Chain((part,)), t, numbers))
         windows = [v.shape[0] for v in slots.values() if v is not None and v.dim() > len(shape)]
-        env = _inputs(steps, t, shape, scale, max(windows, default=2))
+        env: dict[Any, Any] = _inputs(t, shape, scale, max(windows, default=2))
+        env |= _tree_sums(steps, env, slots, numbers)
         result.steps, result.numbers = steps, numbers
         result.inputs.append(env)
         result.before.append(slots)
@@ -187,7 +197,7 @@ def _cutting(part: Part) -> str | None:
     seen = _trace(part)
     kinds = {name: slot.axes for name, slot, _ in part.slots()}
     for env, before, (whole, new) in zip(seen.inputs, seen.before, seen.out, strict=True):
-        sums = _own_sums(seen.steps, env)
+        sums = _own_sums(seen.steps, env, before, seen.numbers)
         for rows in (slice(0, 2), slice(2, 6)):
             for cols in (slice(0, 1), slice(1, 4)):
                 cut = {
@@ -210,15 +220,17 @@ def _cutting(part: Part) -> str | None:
     return ""
 
 
-def _own_sums(steps: tuple[Step, ...], env: Mapping[str, Any]) -> dict[Any, tuple[Tensor, str]]:
+def _own_sums(
+    steps: tuple[Step, ...], env: Mapping[str, Any], slots: Mapping[str, Any], numbers: list[Any]
+) -> dict[Any, tuple[Tensor, str]]:
     """What the whole tensor gives for the declared sums, under the keys by which a step finds them given."""
     axes = {"row": "m", "col": "n", "tensor": ""}
     found = {}
     for step in steps:
         for name, rule in step.transform.sums.items():
             if rule.over != "tree":
-                frame = Frame({k: v for k, v in env.items() if k != "u"}, {})
-                found[sum_key(step, name)] = summed(step, name, env["u"], frame), axes[rule.over]
+                whole = summed(step, name, env["u"], _frame(env, slots), numbers)
+                found[sum_key(step, name)] = whole, axes[rule.over]
     return found
 
 

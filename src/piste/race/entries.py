@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from .centres import centres
 from .errors import RaceError, unknown
 
 WARMUP = 0.05  # share of a run
@@ -20,28 +21,15 @@ MARGIN = 4.0  # a log-uniform range reaches this far beyond its centre, on both 
 FAMILY = "family:"  # before the name of one, among entries
 DEFAULT = ("SGD", "AdamW", "Lion", "Muon", "SOAP", "ScheduleFreeAdamW")
 
-# Middle of the learning-rate grid per kind of task, from pilots (docs/admission.md shows losses).
-_KINDS = ("general", "lm", "autoencoder", "image", "vit", "tabular")
-CENTRES: dict[str, dict[str, float]] = {
-    name: dict(zip(_KINDS, rates, strict=True))
-    for name, rates in {
-        "SGD": (0.1, 0.2, 0.7, 0.4, 0.1, 0.06),
-        "AdamW": (3e-3, 5e-3, 6e-3, 4e-3, 8e-3, 3e-3),
-        "Lion": (4e-4, 1.4e-3, 5e-4, 1.2e-3, 2.5e-3, 5e-4),
-        "Muon": (0.02, 0.15, 0.018, 0.03, 0.015, 7e-3),
-        "SOAP": (4e-3, 2e-2, 1.2e-2, 6e-3, 6e-3, 2e-3),
-        "ScheduleFreeAdamW": (4e-3, 5e-3, 1.8e-2, 6e-3, 6e-3, 2e-3),
-    }.items()
-}
-# Of those with pilots on language alone; on other kinds they are searched around their default rate.
-LANGUAGE = {
-    "AdaHessian": 0.7, "ASGO": 0.02, "DistributedShampoo": 7e-3, "MARSAdamW": 7e-3, "PSGDKron": 0.012,
-    "TurboMuon": 0.3,
-}  # fmt: skip
+# Those that average their path or find their rate as they go, whose papers have no schedule.
+CONSTANT = {"DoG", "LDoG", "UDoG"}
 
 # A vocabulary is no axis to precondition: on `code` it costs SOAP five times the memory and raises its loss.
 FIXED: dict[str, dict[str, Any]] = {
     "SGD": {"momentum": 0.9, "nesterov": True},
+    "DoG": {"reps_rel": 1e-4},  # in runs this short the authors' 1e-6 is still on its way
+    "LDoG": {"reps_rel": 1e-4},
+    "SPS": {"n_batches_per_epoch": 50},
     "SOAP": {"max_precond_dim": 512},
     "DistributedShampoo": {
         "betas": (0.9, 0.95), "grafting": "adam", "grafting_beta2": 0.95, "epsilon": 1e-10, "merge_dims": False,
@@ -119,16 +107,14 @@ def entry(name: str) -> Entry:
         )
     factory = getattr(piste, registered.name, registered.target)
     defaults = {k: p.default for k, p in inspect.signature(factory).parameters.items()}
-    usual = {"general": float(defaults.get("lr") or 1e-3)}
-    piloted = {"lm": LANGUAGE[registered.name]} if registered.name in LANGUAGE else {}
     decays = isinstance(defaults.get("weight_decay"), float) and registered.name != "SGD"
     return Entry(
         name=registered.name,
         build=_with_rest(factory) if registered.target.factory.matrix else factory,
-        centres=CENTRES.get(registered.name) or usual | piloted,
+        centres=centres(registered.name, float(defaults.get("lr") or 1e-3)),
         fixed=FIXED.get(registered.name, {}),
         ranges={"weight_decay": (1e-3, 0.3)} if decays else {},
-        scheduled=not registered.name.startswith("ScheduleFree"),
+        scheduled=registered.name not in CONSTANT and not registered.name.startswith("ScheduleFree"),
         closure="closure" in registered.needs,
         summary=registered.summary,
     )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._transform import moment, scalar, square, transform, weights
+from .._transform import moment, scalar, square, total, transform, weights
 from ._numbers import minimum, where
 
 _SHARED = scalar(shared=True)
@@ -36,16 +36,29 @@ def _finite(growth_rate: float) -> Any:
     return minimum(growth_rate, 1e100)
 
 
-def _l1(dot: Any, x: Tensor) -> Tensor:
-    return dot(x, x.sign())
+def _averaged(s: Tensor, g: Tensor, rate: Any, beta2: float) -> Tensor:
+    """βs + (1-β)λg, β = √β₂."""
+    beta = beta2**0.5
+    return beta * s + (1 - beta) * rate * g
 
 
 @transform(
-    room="length", scope="tree", initial=weights, s=moment, d=_DISTANCE, numerator=_SHARED, first_norm=_SHARED
+    room="length",
+    sums={
+        "size": total(lambda u: u.square(), over="tree"),
+        "along": total(lambda u, s: u * s, over="tree"),
+        "reach": total(lambda s: s.square(), over="tree"),
+    },
+    initial=weights,
+    s=moment,
+    d=_DISTANCE,
+    numerator=_SHARED,
+    first_norm=_SHARED,
 )
 def descend_dadapt_sgd(
-    g: Tensor, param: Tensor, dot: Any, initial: Tensor, s: Tensor, d: Tensor, numerator: Tensor,
-    first_norm: Tensor, *, lr: float, momentum: float = 0.0, d0: float = 1e-6, growth_rate: float = math.inf,
+    g: Tensor, param: Tensor, size: Tensor, along: Tensor, reach: Tensor, initial: Tensor, s: Tensor, d: Tensor,
+    numerator: Tensor, first_norm: Tensor, *, lr: float, momentum: float = 0.0, d0: float = 1e-6,
+    growth_rate: float = math.inf,
 ) -> Any:  # fmt: skip
     """Dual averaging with D-Adaptation:
 
@@ -56,11 +69,14 @@ def descend_dadapt_sgd(
     Reference: "Learning-Rate-Free Learning by D-Adaptation", Aaron Defazio, Konstantin Mishchenko, 2023,
     https://arxiv.org/abs/2301.07733
     """
-    norm = torch.where(first_norm > 0, first_norm, dot(g, g).sqrt())
+    norm = torch.where(first_norm > 0, first_norm, size.sqrt().to(first_norm))
     rate = _quotient(d * lr, norm)
-    r = numerator + rate * dot(g, s)
-    new_s = s + rate * g
-    found = _quotient(2 * r, dot(new_s, new_s).sqrt())
+    r = numerator + rate * along
+    new_s = s + rate.to(g.dtype) * g
+    new_reach = (
+        reach + 2 * rate * along + rate.square() * size
+    )  # of the new s, whose rate follows from a sum itself
+    found = _quotient(2 * r, new_reach.clamp(min=0.0).sqrt())
     delta = (1 - momentum) * (initial - new_s - param)
     delta, *kept = held_at_zero(
         lr, (delta, new_s, _grown(d, found, growth_rate), r, norm), (g * 0.0, s, d, numerator, first_norm)
@@ -69,11 +85,20 @@ def descend_dadapt_sgd(
 
 
 @transform(
-    room="length", scope="tree", s=moment, exp_avg=moment, exp_avg_sq=square, d=_DISTANCE, numerator=_SHARED
+    room="length",
+    sums={
+        "along": total(lambda u, s, exp_avg_sq, eps: u * s / (exp_avg_sq.sqrt() + eps), over="tree"),
+        "reach": total(lambda u, s, d, lr, beta2: _averaged(s, u, d * lr, beta2).abs(), over="tree"),
+    },
+    s=moment,
+    exp_avg=moment,
+    exp_avg_sq=square,
+    d=_DISTANCE,
+    numerator=_SHARED,
 )
 def descend_dadapt_adam(
-    g: Tensor, param: Tensor, dot: Any, s: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, d: Tensor,
-    numerator: Tensor, *, lr: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8,
+    g: Tensor, param: Tensor, along: Tensor, reach: Tensor, s: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor,
+    d: Tensor, numerator: Tensor, *, lr: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8,
     weight_decay: float = 0.0, d0: float = 1e-6, growth_rate: float = math.inf,
 ) -> Any:  # fmt: skip
     """Adam with D-Adaptation; β = √β₂:
@@ -87,22 +112,41 @@ def descend_dadapt_adam(
     Reference: "Learning-Rate-Free Learning by D-Adaptation", Aaron Defazio, Konstantin Mishchenko, 2023,
     https://arxiv.org/abs/2301.07733
     """
-    beta, rate = math.sqrt(beta2), d * lr
-    along = rate * dot(g, s / (exp_avg_sq.sqrt() + eps))
-    new_s = beta * s + (1 - beta) * rate * g
+    beta, rate = beta2**0.5, d * lr
+    new_s = _averaged(s, g, rate, beta2)
     m = beta1 * exp_avg + (1 - beta1) * rate * g
     v = exp_avg_sq.lerp(g.square(), 1 - beta2)
-    r = beta * numerator + (1 - beta) * along
-    found = _quotient(r, (1 - beta) * _l1(dot, new_s))
+    r = beta * numerator + (1 - beta) * rate * along
+    found = _quotient(r, (1 - beta) * reach)
     delta = -m / (v.sqrt() + eps) - rate * weight_decay * param
     new = delta, new_s, m, v, _grown(d, found, growth_rate), r
     return held_at_zero(lr, new, (g * 0.0, s, exp_avg, exp_avg_sq, d, numerator))
 
 
-@transform(room="length", scope="tree", s=moment, exp_avg=moment, d=_DISTANCE, numerator=_SHARED)
+def _lions(u: Tensor, exp_avg: Tensor, beta1: float) -> Tensor:
+    return exp_avg.lerp(u, 1 - beta1).sign()
+
+
+@transform(
+    room="length",
+    sums={
+        "along": total(lambda u, s, exp_avg, beta1: _lions(u, exp_avg, beta1) * s, over="tree"),
+        "reach": total(
+            lambda u, s, exp_avg, d, lr, beta1, beta2: _averaged(
+                s, _lions(u, exp_avg, beta1), d * lr, beta2
+            ).abs(),
+            over="tree",
+        ),
+    },
+    s=moment,
+    exp_avg=moment,
+    d=_DISTANCE,
+    numerator=_SHARED,
+)
 def descend_dadapt_lion(
-    g: Tensor, param: Tensor, dot: Any, s: Tensor, exp_avg: Tensor, d: Tensor, numerator: Tensor, *,
-    lr: float, beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 0.0, d0: float = 1e-6,
+    g: Tensor, param: Tensor, along: Tensor, reach: Tensor, s: Tensor, exp_avg: Tensor, d: Tensor,
+    numerator: Tensor, *, lr: float, beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 0.0,
+    d0: float = 1e-6,
 ) -> Any:  # fmt: skip
     """Lion with D-Adaptation; β = √β₂:
 
@@ -114,22 +158,39 @@ def descend_dadapt_lion(
     Reference: "Learning-Rate-Free Learning by D-Adaptation", Aaron Defazio, Konstantin Mishchenko, 2023,
     https://arxiv.org/abs/2301.07733
     """
-    beta, rate = math.sqrt(beta2), d * lr
-    u = exp_avg.lerp(g, 1 - beta1).sign()
-    r = beta * numerator + (1 - beta) * rate * dot(u, s)
-    new_s = beta * s + (1 - beta) * rate * u
-    found = _quotient(r, (1 - beta) * _l1(dot, new_s))
+    beta, rate = beta2**0.5, d * lr
+    u = _lions(g, exp_avg, beta1)
+    r = beta * numerator + (1 - beta) * rate * along
+    new_s = _averaged(s, u, rate, beta2)
+    found = _quotient(r, (1 - beta) * reach)
     m = beta2 * exp_avg + (1 - beta2) * rate * g
     new = -rate * (u + weight_decay * param), new_s, m, _grown(d, found, math.inf), r
     return held_at_zero(lr, new, (g * 0.0, s, exp_avg, d, numerator))
 
 
+def _weighed(s: Tensor, u: Tensor, d: Tensor, d0: float, s_lr: float, beta3: float) -> Tensor:
+    """β₃s + η_s d²/d₀ g."""
+    return beta3 * s + d.square() / d0 * s_lr * u
+
+
 @transform(
-    room="length", scope="tree", initial=weights, s=moment, exp_avg=moment, exp_avg_sq=square, d=_DISTANCE,
-    d_max=_DISTANCE, numerator=_SHARED,
-)  # fmt: skip
+    room="length",
+    sums={
+        "along": total(lambda u, param, initial: u * (initial - param), over="tree"),
+        "reach": total(
+            lambda u, s, d, d0, s_lr, beta3: _weighed(s, u, d, d0, s_lr, beta3).abs(), over="tree"
+        ),
+    },
+    initial=weights,
+    s=moment,
+    exp_avg=moment,
+    exp_avg_sq=square,
+    d=_DISTANCE,
+    d_max=_DISTANCE,
+    numerator=_SHARED,
+)
 def descend_prodigy(
-    g: Tensor, param: Tensor, dot: Any, initial: Tensor, s: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor,
+    g: Tensor, param: Tensor, along: Tensor, reach: Tensor, s: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor,
     d: Tensor, d_max: Tensor, numerator: Tensor, *, lr: float, s_lr: float, beta1: float = 0.9,
     beta2: float = 0.999, beta3: float = 0.999**0.5, eps: float = 1e-8, weight_decay: float = 0.0,
     d0: float = 1e-6, d_coef: float = 1.0, growth_rate: float = math.inf,
@@ -146,12 +207,11 @@ def descend_prodigy(
     Reference: "Prodigy: An Expeditiously Adaptive Parameter-Free Learner", Konstantin Mishchenko, Aaron Defazio, 2024,
     https://arxiv.org/abs/2306.06101
     """
-    seen = d.square() / d0
-    r = beta3 * numerator + seen * lr * dot(g, initial - param)
-    new_s = beta3 * s + seen * s_lr * g
+    r = beta3 * numerator + d.square() / d0 * lr * along
+    new_s = _weighed(s, g, d, d0, s_lr, beta3)
     m = beta1 * exp_avg + (1 - beta1) * d * g
     v = beta2 * exp_avg_sq + (1 - beta2) * d.square() * g.square()
-    found = (d_coef * _quotient(r, _l1(dot, new_s))).to(d)
+    found = (d_coef * _quotient(r, reach)).to(d)
     most = torch.maximum(d_max, found)
     base = torch.where(
         d == d0, torch.maximum(d, found), d

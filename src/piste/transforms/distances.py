@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._transform import moment, scalar, transform, weights
+from .._transform import moment, scalar, total, transform, weights
 from .adaptation import held_at_zero
 
 
@@ -17,8 +17,8 @@ def _rate(
     """r̄/√G, r̄ and G, from the squares ‖x - x₀‖², ‖x₀‖² and ‖g‖²: r̄ is r_ε at first, and then the farthest so far."""
     first = reps_rel * (1 + start.sqrt())
     r = torch.where(farthest == 0, first, torch.maximum(farthest, gone.sqrt()))
-    total = gradients + size
-    return _over(r, total), r, total
+    met = gradients + size
+    return _over(r, met), r, met
 
 
 def _over(distance: Tensor, gradients: Tensor) -> Tensor:
@@ -27,13 +27,17 @@ def _over(distance: Tensor, gradients: Tensor) -> Tensor:
 
 
 @transform(
-    scope="tree",
+    sums={
+        "gone": total(lambda param, initial: (param - initial).square(), over="tree"),
+        "start": total(lambda initial: initial.square(), over="tree"),
+        "size": total(lambda u: u.square(), over="tree"),
+    },
     initial=weights,
     farthest=scalar(shared=True),
     gradients=scalar(shared=True, fill="eps"),
 )
 def scale_by_dog(
-    u: Tensor, param: Tensor, dot: Any, initial: Tensor, farthest: Tensor, gradients: Tensor, *,
+    u: Tensor, gone: Tensor, start: Tensor, size: Tensor, farthest: Tensor, gradients: Tensor, *,
     reps_rel: float = 1e-6, eps: float = 1e-8,
 ) -> Any:  # fmt: skip
     """r̄ ← max(r̄, ‖p - p₀‖), r_ε(1 + ‖p₀‖) at first;   G ← G + ‖u‖², from ε;   u ← u r̄ / √G, over all parameters.
@@ -41,9 +45,8 @@ def scale_by_dog(
     Reference: "DoG is SGD's Best Friend: A Parameter-Free Dynamic Step Size Schedule", Maor Ivgi, Oliver Hinder, Yair
     Carmon, 2023, https://arxiv.org/abs/2302.12022
     """
-    way = param - initial
-    rate, r, total = _rate(dot(way, way), dot(initial, initial), dot(u, u), farthest, gradients, reps_rel)
-    return u * rate.to(u.dtype), None, r, total
+    rate, r, met = _rate(gone, start, size, farthest, gradients, reps_rel)
+    return u * rate.to(u.dtype), None, r, met
 
 
 @transform(scope="tensor", initial=weights, farthest=scalar, gradients=scalar(fill="eps"))
@@ -57,8 +60,8 @@ def scale_by_layerwise_dog(
     Carmon, 2023, https://arxiv.org/abs/2302.12022
     """
     gone, start, size = (x.square().sum().to(farthest.dtype) for x in (param - initial, initial, u))
-    rate, r, total = _rate(gone, start, size, farthest, gradients, reps_rel)
-    return u * rate.to(u.dtype), None, r, total
+    rate, r, met = _rate(gone, start, size, farthest, gradients, reps_rel)
+    return u * rate.to(u.dtype), None, r, met
 
 
 @transform(room="delta", average=weights)

@@ -128,6 +128,7 @@ from . import refinement as refinement
 from . import refits as refits
 from . import regions as regions
 from . import sampling as sampling
+from . import scale_free as scale_free
 from . import scale_invariant as scale_invariant
 from . import scaling as scaling
 from . import schedules as schedules
@@ -138,6 +139,7 @@ from . import sensing as sensing
 from . import shampoos as shampoos
 from . import sharpness as sharpness
 from . import shuffling as shuffling
+from . import siblings as siblings
 from . import signs as signs
 from . import small_nets as small_nets
 from . import softmax_collapse as softmax_collapse
