@@ -38,6 +38,8 @@ def main() -> None:
             raise SystemExit(f"--only adds to {where.name}, which is not there: run without it first")
         found = json.loads(where.read_text())
         found["steps"].update({name: run() for name, run in workloads.items() if name in options.only})
+        if "elements" in options.only:
+            found["elements"] = measure.elements(max(5, rounds // 3), say)
         if "training" in options.only:
             found["training"] = training(max(3, rounds // 4), say)
         if "merging" in options.only:
@@ -85,7 +87,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="only piste and torch")
     parser.add_argument("--no-write", dest="write", action="store_false", help="print, write nothing")
     parser.add_argument(
-        "--only", nargs="+", choices=["gpt", "tiny", "hidden", "block", "training", "merging"], default=[],
+        "--only", nargs="+", default=[],
+        choices=["gpt", "tiny", "hidden", "block", "elements", "training", "merging"],
         help="measure these lists anew and put them into today's results",
     )  # fmt: skip
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's own choice)")

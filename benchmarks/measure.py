@@ -20,6 +20,7 @@ from .workloads import Tensors
 
 Say = Callable[[str], None]
 WARM = 5
+TOGETHER = 14  # optimizers whose state is in memory at once
 PATIENCE = (
     40.0  # seconds that one candidate may take of a workload: Muon in bf16 on a CPU without it takes all day
 )
@@ -62,9 +63,17 @@ def _far(x: torch.Tensor) -> float:
 
 def elements(rounds: int, say: Say) -> dict[str, Any]:
     """Every rule that sees single elements, over the time that the bytes it must move take at the bandwidth that the
-    triad reaches in the same rounds."""
-    tensors, runs, moved = Tensors("gpt"), {}, {}
-    for name in element_rules():
+    triad reaches in the same rounds; some at a time, for memory."""
+    tensors, names = Tensors("gpt"), element_rules()
+    found: dict[str, Any] = {}
+    for i in range(0, len(names), TOGETHER):
+        found.update(_elements(tensors, names[i : i + TOGETHER], rounds, say))
+    return found
+
+
+def _elements(tensors: Tensors, names: list[str], rounds: int, say: Say) -> dict[str, Any]:
+    runs, moved = {}, {}
+    for name in names:
         say(f"elements: warming up {name}")
         optimizer = named(f"{name} · piste").make(tensors)
         for _ in range(WARM):

@@ -23,7 +23,9 @@ ASKED = ("noise", "loss", "hvp", "vector", "secant", "rows", "spectrum", "dot", 
 
 
 def declarations(chain: Any) -> Iterator[Any]:
-    """Rooms and scopes, slots by kind and shape, sums, inputs beyond the usual ones, and what composites hold."""
+    """Rooms and scopes, slots by kind and shape, sums and what they read, inputs beyond the usual ones, and what
+    composites hold."""
+    behind = False  # what keeps something
     for part in chain:
         rule = part.transform
         yield rule.room, rule.scope
@@ -42,7 +44,10 @@ def declarations(chain: Any) -> Iterator[Any]:
                 bool(s.at),
                 s.dtype,
             )
-        yield from (("sum", rule.scope, s.over, s.how) for s in rule.sums.values())
+        for s in rule.sums.values():
+            reads = any(a in rule.slots for a in s.asks), any(a in rule.hyper for a in s.asks)
+            yield "sum", rule.scope, s.over, s.how, reads, (s.over == "tree" and behind)
+        behind = behind or bool(rule.slots)
         yield from (("asks", rule.scope, a) for a in rule.asks if a in ASKED)
         yield rule.primes, rule.whole, rule.tiles
         yield "holds", rule.scope, len(part.inner), rule.space

@@ -1,4 +1,4 @@
-"""ADOPT: converging whatever the second moment remembers."""
+"""ADOPT: converging whatever the second moment remembers. The skewed gradients are the paper's example from memory."""
 
 from __future__ import annotations
 
