@@ -18,10 +18,6 @@ def _count(m: int, n: int, hyper: Mapping[str, Any]) -> int:
     return max(1, math.ceil(float(hyper["density"]) * m * n))
 
 
-def _rank(m: int, n: int, hyper: Mapping[str, Any]) -> int:
-    return min(int(hyper["rank"]), m, n)
-
-
 values = ring("ngrads", moment)("ngrads kept", length=_count)
 places = ring("ngrads", index)("ngrads kept", length=_count, dtype=torch.int32)
 gram = scalar("ngrads ngrads")
@@ -92,9 +88,9 @@ def scale_by_sparse_ggt(
     scope="tensor",
     invariant=("sign",),
     error=moment,
-    power=moment("n kept", length=_rank),
-    left=ring("ngrads")("ngrads m kept", length=_rank),
-    right=ring("ngrads")("ngrads n kept", length=_rank),
+    power=moment("n rank&short"),
+    left=ring("ngrads")("ngrads m rank&short"),
+    right=ring("ngrads")("ngrads n rank&short"),
     products=gram,
 )
 def scale_by_low_rank_mfac(

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from .._transform import square, transform
-from .factored import is_matrix, is_vector
+from ._shapes import matrices, vectors
 
-rows = square("m", when=is_matrix)
-columns = square("n", when=is_matrix)
-entries = square(when=is_vector)
+rows = square("m", when=matrices)
+columns = square("n", when=matrices)
+entries = square(when=vectors)
 
 
 @transform(invariant=("sign",), scope="tensor", row_cover=rows, col_cover=columns, sum=entries)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,15 +9,7 @@ from torch import Tensor
 
 from .._transform import mean, moment, probe, square, transform
 from ._numbers import minimum, sqrt
-
-
-def is_matrix(m: int, n: int, hyper: Mapping[str, Any]) -> bool:
-    """Whether there are rows and columns to average over; a vector has one of either and keeps all its entries."""
-    return min(m, n) > 1
-
-
-def is_vector(m: int, n: int, hyper: Mapping[str, Any]) -> bool:
-    return min(m, n) == 1
+from ._shapes import matrices, vectors
 
 
 def _rank_one(x: Tensor, row: Tensor, col: Tensor, beta: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -32,9 +23,9 @@ def _rank_one(x: Tensor, row: Tensor, col: Tensor, beta: Any) -> tuple[Tensor, T
 @transform(
     invariant=("sign",),
     scope="tensor",
-    row_var=square("m", when=is_matrix),
-    col_var=square("n", when=is_matrix),
-    variance=square(when=is_vector),
+    row_var=square("m", when=matrices),
+    col_var=square("n", when=matrices),
+    variance=square(when=vectors),
 )
 def scale_by_factored_rms(
     g: Tensor, row_var: Tensor | None, col_var: Tensor | None, variance: Tensor | None, *, beta2: float,
@@ -62,8 +53,8 @@ def scale_by_factored_rms(
     invariant=("sign",),
     scope="tensor",
     exp_avg=moment,
-    exp_avg_res_row=square("m", when=is_matrix),
-    exp_avg_res_col=square("n", when=is_matrix),
+    exp_avg_res_row=square("m", when=matrices),
+    exp_avg_res_col=square("n", when=matrices),
 )
 def scale_by_confidence(
     u: Tensor, exp_avg: Tensor, exp_avg_res_row: Tensor | None, exp_avg_res_col: Tensor | None, *, beta1: float,

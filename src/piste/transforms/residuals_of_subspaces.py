@@ -9,7 +9,8 @@ from torch import Tensor
 
 from .._transform import counter, scalar, transform
 from ._numbers import maximum, where
-from .subspaces import counted, inside, laid, matrices, renewed, thin
+from ._shapes import matrices
+from .subspaces import counted, inside, laid, renewed, thin
 
 
 @transform(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .._transform import mean, moment, square, total, transform
 from ._numbers import debias, inverse, sqrt
-from .factored import is_vector
+from ._shapes import vectors
 
 
 @transform(
@@ -46,7 +46,7 @@ SUMS = {
 }
 by_row = square("m", when=_by_row)
 by_column = square("n", when=_by_column)
-by_entry = square(when=is_vector)
+by_entry = square(when=vectors)
 
 
 @transform(sums=SUMS, row_norm_sq=by_row, col_norm_sq=by_column, exp_avg_sq=by_entry)

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._transform import basis, counter, moment, transform
-from .factored import is_matrix, is_vector
-from .subspaces import _leading
-
-
-def _rank(m: int, n: int, hyper: Mapping[str, Any]) -> int:
-    return min(int(hyper["rank"]), m, n)
+from ._shapes import matrices, vectors
+from .subspaces import counted, leading
 
 
 @transform(
     invariant=("sign",),
     scope="tensor",
-    P=basis("short rank&short", eye=1.0, when=is_matrix),
-    tall_inside=moment("m kept", length=_rank, when=lambda m, n, hyper: m >= n > 1),
-    wide_inside=moment("kept n", length=_rank, when=lambda m, n, hyper: n > m > 1),
-    exp_avg=moment(when=is_vector),
+    P=basis("short rank&short", eye=1.0, when=matrices),
+    tall_inside=moment("m rank&short", when=lambda m, n, hyper: m >= n > 1),
+    wide_inside=moment("rank&short n", when=lambda m, n, hyper: n > m > 1),
+    exp_avg=moment(when=vectors),
     recovered=counter,
 )
 def subspace_momentum(
@@ -49,13 +44,13 @@ def subspace_momentum(
         return m, None, None, None, m, None
     lost, span = None, P
     if refresh:
-        span, lost = _leading(u, P)
+        span, lost = leading(u, P)
         kept = torch.where(lost, kept, torch.zeros_like(kept))
     x = u.mT if tall else u
     within = span.mT @ x
     m = kept.lerp(within, 1 - momentum)
     out = x + span @ (m - within)
-    count = None if recovered is None else 0 * recovered if lost is None else lost.to(torch.float64)
+    count = counted(recovered, lost)
     if tall:
         return out.mT, span, m.mT, None, None, count
     return out, span, None, m, None, count

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._transform import basis, counter, factor, moment, transform
+from ._shapes import matrices
 from .adaptive import scale_by_adam
 
 Lying = Callable[[Tensor], Tensor]
-
-
-def matrices(m: int, n: int, hyper: Mapping[str, Any]) -> bool:
-    """A vector is left to the rule as it is."""
-    return min(m, n) > 1
 
 
 thin = basis("short rank&short", eye=1.0, when=matrices)
@@ -75,14 +71,14 @@ def renewed(rule: Any, u: Tensor, P: Tensor, refresh: bool, carry: bool) -> tupl
     ones)."""
     if not refresh:
         return P, None
-    new, lost = _leading(u, P)
+    new, lost = leading(u, P)
     if carry:
         move = new.mT @ P
         rule.turn(moment=lambda x: move @ x, square=lambda x: move.square() @ x)
     return new, lost
 
 
-def _leading(u: Tensor, old: Tensor) -> tuple[Tensor, Tensor]:
+def leading(u: Tensor, old: Tensor) -> tuple[Tensor, Tensor]:
     """Leading singular vectors on the shorter side (the old ones where there are none), and whether there were none.
     Of the matrix as it stands: that of its transpose may have other signs, which the rule's moments would feel."""
     good = u.isfinite().all(-1).all(-1) & (u != 0).any(-1).any(-1)

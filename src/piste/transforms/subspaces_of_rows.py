@@ -11,7 +11,8 @@ from torch import Tensor
 
 from .._transform import basis, index, transform
 from ._numbers import where
-from .subspaces import laid, matrices
+from ._shapes import matrices
+from .subspaces import laid
 
 
 def since(k: int) -> Callable[[int], float]:
