@@ -10,7 +10,19 @@ import torch
 from torch import nn
 
 import piste
-from piste import _compile, _kernels, chain, largest, mean, moment, optimizer, total, transform
+from piste import (
+    _compile,
+    _kernels,
+    chain,
+    largest,
+    mean,
+    moment,
+    optimizer,
+    scalar,
+    total,
+    transform,
+    weights,
+)  # fmt: skip
 from piste._plan import plan
 from piste._program import resolve
 from piste.transforms.clipping import clip_by_global_norm
@@ -36,6 +48,19 @@ def divided(u: torch.Tensor, sizes: torch.Tensor, top: torch.Tensor) -> torch.Te
 @transform(sums={"level": mean(lambda u, grad: u.square() + grad)})
 def lifted(u: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
     return u + 0.1 * level
+
+
+@transform(
+    sums={
+        "gone": total(lambda param, origin, pull: pull * (param - origin).abs(), over="tree"),
+        "size": total(lambda u: u.square(), over="tree"),
+    },
+    origin=weights,
+    seen=scalar,
+)
+def paced(u: torch.Tensor, gone: torch.Tensor, size: torch.Tensor, seen: torch.Tensor, *, pull: float) -> Any:
+    met = seen + size
+    return u / (1 + gone + met.sqrt()), None, met
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +119,64 @@ def test_sums_within_a_chain_are_those_of_whole_tensors(
         torch.testing.assert_close(seen.double(), right, rtol=rtol, atol=rtol)
 
 
+def paced_by_hand(dtype: torch.dtype, steps: int = 4) -> list[torch.Tensor]:
+    random = torch.Generator().manual_seed(0)
+    params = [torch.randn(s, generator=random, dtype=torch.float64).to(dtype) for s in SHAPES]
+    params.append(torch.randn((120, 300), generator=random, dtype=torch.float64).to(dtype).t())
+    params = [p.double() for p in params]
+    first, buffers, met = params, [torch.zeros_like(p) for p in params], 0.0
+    for _ in range(steps):
+        grads = [
+            torch.randn(p.shape, generator=random, dtype=torch.float64).to(dtype).double() for p in params
+        ]
+        buffers = [0.7 * b + 0.3 * g for b, g in zip(buffers, grads, strict=True)]
+        gone = sum(float((p - q).abs().sum()) for p, q in zip(params, first, strict=True))
+        met += sum(float(b.square().sum()) for b in buffers)
+        pace = 0.1 / (1 + 1e-4 * gone + met**0.5)
+        params = [p - pace * b for p, b in zip(params, buffers, strict=True)]
+    return params
+
+
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=compiler)])
+@pytest.mark.parametrize(("dtype", "rtol"), [(torch.float64, 1e-12), (torch.float32, 2e-5)])
+def test_a_sum_over_the_tree_behind_a_slot_reads_slots_and_hyperparameters(
+    compiled: bool, dtype: torch.dtype, rtol: float
+) -> None:
+    rules = (averaged(0.7), paced(1e-4))
+    assert len(plan(resolve(chain(*rules, descend(0.1)), 1, []))) == 1
+    for seen, right in zip(train(rules, dtype, compile=compiled), paced_by_hand(dtype), strict=True):
+        torch.testing.assert_close(seen.double(), right, rtol=rtol, atol=rtol)
+
+
+def test_a_sum_that_reads_what_is_not_there_is_refused_when_it_is_defined() -> None:
+    def rule(u: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
+        return u / size
+
+    with pytest.raises(TypeError, match=r"sum 'size'.*'gradient'"):
+        transform(sums={"size": total(lambda gradient: gradient.square(), over="tree")})(rule)
+
+
+def test_chains_meet_at_a_sum_wherever_it_stands_in_them() -> None:
+    """One clips what comes in, the other its momentum: the norm is of both together."""
+
+    @optimizer
+    def ClippedAtOnce(lr: float = 1.0) -> piste.Chain:
+        return chain(clip_by_global_norm(0.5), descend(lr))
+
+    @optimizer
+    def ClippedMomentum(lr: float = 1.0) -> piste.Chain:
+        return chain(averaged(0.7), clip_by_global_norm(0.5), descend(lr))
+
+    one, other = (nn.Parameter(torch.zeros(n, dtype=torch.float64)) for n in (3, 40))
+    opt = ClippedAtOnce([{"params": [one]}, {"params": [other], "optimizer": "ClippedMomentum"}])
+    one.grad, other.grad = torch.ones_like(one), torch.linspace(-1, 1, 40, dtype=torch.float64)
+    opt.step()
+    m = 0.3 * other.grad
+    scale = 0.5 / (one.grad.square().sum() + m.square().sum()).sqrt()
+    torch.testing.assert_close(one.detach(), -scale * one.grad)
+    torch.testing.assert_close(other.detach(), -scale * m)
+
+
 def test_a_sum_over_the_tensor_starts_no_stage() -> None:
     (stage,) = plan(resolve(chain(*RULES, descend(0.1)), 1, []))
     assert {place: len(head.steps) for place, head in stage.heads.items()} == {1: 1, 2: 2}
@@ -102,7 +185,10 @@ def test_a_sum_over_the_tensor_starts_no_stage() -> None:
 
 @compiler
 @pytest.mark.parametrize("storage", ["8bit", {"moment": "int8_dynamic"}, {"moment": "bf16"}])
-@pytest.mark.parametrize("rules", [RULES, (clip_by_global_norm(0.5), averaged(0.7))])
+@pytest.mark.parametrize(
+    "rules",
+    [RULES, (clip_by_global_norm(0.5), averaged(0.7)), (averaged(0.7), clip_by_global_norm(0.5))],
+)
 def test_sums_meet_coded_slots_in_one_kernel(storage: Any, rules: tuple[Any, ...]) -> None:
     """Both run on what the codes say, so they differ by the order of additions, and by what it tips over in a code."""
     before = len(_compile.compiled_graphs)
