@@ -15,6 +15,7 @@ from _pictures import BLUE, GREY, ORANGE, STYLE
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from piste import race
 from piste.optimizers.families import FAMILIES
@@ -23,6 +24,7 @@ from piste.race.results import Results
 from piste.race.score import EntryScore, TaskScore, score
 from piste.race.statistics import Interval
 
+WIDE = 3.0  # losses that differ by more are drawn on a logarithmic scale
 BEGIN, END = "<!-- race: written by docs/_leaderboard.py -->", "<!-- /race -->"
 # What the papers say of speed against AdamW, in steps unless they say otherwise.
 SAID = {
@@ -66,7 +68,8 @@ SAID = {
 
 def main(page: Path, storages: list[str]) -> None:
     races = [race.results(path) for path in storages]
-    scores = [s for found in races for s in score(found).values()]
+    scored = [s for found in races for s in score(found).values()]
+    scores = [s for s in scored if any(e.state == "ranked" for e in s.entries)]  # the others have not been run
     picture = page.parent / "pictures" / f"{page.stem}-race.svg"
     picture.parent.mkdir(exist_ok=True)
     with rc_context(STYLE):
@@ -96,7 +99,11 @@ def _dots(axes: Axes, s: TaskScore) -> None:
     axes.axvline(base.loss, color=ORANGE, linewidth=0.8, zorder=0)
     axes.set_yticks(range(len(ranked)), [e.entry for e in ranked], fontsize=7)
     axes.set_ylim(len(ranked) - 0.5, -0.5)
-    axes.set_xscale("log")
+    if ranked[-1].loss > WIDE * ranked[0].loss:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.grid(axis="y", color=GREY, alpha=0.15)
     axes.set_title(f"{s.info.name}: {s.info.metric} after {s.info.steps:,} steps", fontsize=9)
 
@@ -104,14 +111,16 @@ def _dots(axes: Axes, s: TaskScore) -> None:
 def _verdict(e: EntryScore) -> str:
     """Where an entry lies against the reference, as far as the simultaneous intervals allow to say."""
     if e.difference is None or not e.difference.excludes_zero:
-        return "beside"
+        return "scattered" if e.rank is None or e.rank.place is None else "beside"
     return "below" if e.difference.high < 0 else "above"
 
 
 def _verdicts(s: TaskScore) -> str:
     """How many entries end below the reference, beside it and above it, and which."""
     others = [e for e in s.entries if e.state == "ranked" and e.entry != s.reference]
-    named = {v: [e.entry for e in others if _verdict(e) == v] for v in ("below", "beside", "above")}
+    named = {
+        v: [e.entry for e in others if _verdict(e) == v] for v in ("below", "beside", "above", "scattered")
+    }
     failed = [e.entry for e in s.entries if e.state == "failed"]
     told = [
         f"{len(named['below'])} of {len(others) + len(failed)} end below {s.reference}"
@@ -120,6 +129,8 @@ def _verdicts(s: TaskScore) -> str:
         + (f" ({', '.join(named['beside'])})" if named["beside"] else ""),
         f"{len(named['above'])} end above it",
     ]
+    if named["scattered"]:
+        told.append(f"{', '.join(named['scattered'])} vary too much between seeds to say")
     return "; ".join(told) + (f"; {', '.join(failed)} failed." if failed else ".")
 
 
@@ -134,7 +145,7 @@ def _table(s: TaskScore) -> str:
         "",
         _verdicts(s),
         "",
-        f"| place | method | final loss | less {s.reference}'s | rate | steps: {s.reference}'s for the same loss "
+        f"| rank, 95 % | method | final loss | less {s.reference}'s | rate | steps: {s.reference}'s for the same loss "
         "| seconds likewise | step, ms | the paper says |",
         "|---|---|---:|---|---:|---|---|---:|---|",
     ]
@@ -146,7 +157,13 @@ def _table(s: TaskScore) -> str:
 def _row(e: EntryScore, base: EntryScore) -> str:
     if e.state != "ranked":
         return f"| – | {e.entry} | {e.state} |  |  |  |  |  | {SAID.get(e.entry, '–')} |"
-    place = "–" if e.rank is None or e.rank.place is None else f"{e.rank.place}{'=' * e.rank.shared}"
+    place = (
+        "–"
+        if e.rank is None
+        else str(e.rank.best)
+        if e.rank.best == e.rank.worst
+        else f"{e.rank.best}–{e.rank.worst}"
+    )
     edge = "\\*" if any("edge" in flag for flag in e.flags) else ""
     rate = "–" if e.rate is None else f"{e.rate:.3g}{edge}"
     steps = "1" if e.entry == base.entry else _times(e.speedup, 1.0)
