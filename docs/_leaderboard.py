@@ -69,7 +69,9 @@ SAID = {
 def main(page: Path, storages: list[str]) -> None:
     races = [race.results(path) for path in storages]
     scored = [s for found in races for s in score(found).values()]
-    scores = [s for s in scored if any(e.state == "ranked" for e in s.entries)]  # the others have not been run
+    scores = [
+        s for s in scored if any(e.state == "ranked" for e in s.entries)
+    ]  # the others have not been run
     picture = page.parent / "pictures" / f"{page.stem}-race.svg"
     picture.parent.mkdir(exist_ok=True)
     with rc_context(STYLE):
