@@ -185,6 +185,8 @@ def _times(speedup: Interval | None, pace: float) -> str:
     low, middle, high = (pace * x for x in (speedup.low, speedup.mid, speedup.high))
     if math.isinf(middle):
         return f"over {low:.2f} ×" if math.isfinite(low) else f"over {pace * 2:.2f} ×"
+    if middle == 0:
+        return f"under {pace / 2:.2f} ×"
     top = "…" if math.isinf(high) else f"{high:.2f}"
     return f"{middle:.2f} × ({low:.2f} to {top})"
 
