@@ -229,11 +229,11 @@ class _Work:
     def _sums(
         self, env: dict[str, Any], slots: dict[str, Any], u: Tensor, flat: bool, sums: dict[Any, Any]
     ) -> list[Tensor]:
-        slots, rules, numbers = {**slots, **self.shared}, self.stage.rules, cast(self.lane.numbers, u)
+        slots, rules = {**slots, **self.shared}, self.stage.rules
         if flat:
             tensors, made, prepared = self._kernel(env, slots, u, sums)
             return join(rules, made.kernel.parts(list(tensors.values()), prepared))
-        frame = Frame({**env, **sums}, slots)
+        frame, numbers = Frame({**env, **sums}, slots), cast(self.lane.numbers, u)
         return add_up(self.stage, run(self.stage.steps, u, frame, numbers), frame, numbers)
 
 
