@@ -64,6 +64,13 @@ def test_a_tree_sum_starts_a_stage_only_behind_sums_over_tensors() -> None:
 SHAPES = [(3,), (40, 5), (), (200, 120), (7, 1, 2), (33,)]
 
 
+def test_a_sum_that_looks_at_no_update_is_made_of_no_steps() -> None:
+    (stage,) = plan(resolve(piste.InducedMetricSGD.chain(), 1, []))
+    assert [head.steps for head in stage.meetings.values()] == [()]
+    (stage,) = plan(resolve(piste.NormalizedSGD.chain(), 1, []))
+    assert [len(head.steps) for head in stage.meetings.values()] == [1]
+
+
 @pytest.mark.parametrize("name", ELEMENT)
 def test_packed_equals_alone(name: str) -> None:
     """Small tensors are packed into one; alone, each runs by itself."""

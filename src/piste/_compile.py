@@ -19,12 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from ._trace import hoist, write
+from ._trace import hoist, settle, write
 
 PureStage = Callable[[Sequence[Tensor], Sequence[Any]], tuple[dict[int, Tensor], list[Tensor]]]
-BLOCK = (
-    16  # flat tensors are [k, BLOCK]: a length known to fill whole vectors leaves no remainder to test for
-)
+# flat tensors are [k, BLOCK]: a length known to fill whole vectors leaves no remainder to test for
+BLOCK = 16
+# where they are added up: Inductor's sums wait for memory at every vector, so that some are put together before
+SUMMED = 4 * BLOCK
 _EXAMPLE = 64000  # rows of the example tensors, the hint by which Inductor decides to use threads
 compiled_graphs: list[str] = []  # one name per graph ever compiled: tests assert that it stops growing
 
@@ -41,8 +42,9 @@ class Kernel:
     """``prepare(numbers)`` once per step, then ``kernel(tensors, prepared)`` per tensor.
 
     ``pure(tensors, numbers)`` returns ({i: new value of tensors[i]}, written in place; further results, returned).
-    Tensors are flat or 0-d; with ``widths`` they are rows of so many numbers, so far from one another, and products
-    and sums may be contracted (one rounding in place of two: for what is stored in fewer bits anyway).
+    Tensors are flat or 0-d, and traced as rows of ``block``; with ``widths`` they are rows of so many numbers, so far
+    from one another, and products and sums may be contracted (one rounding in place of two: for what is stored in
+    fewer bits anyway).
     """
 
     def __init__(
@@ -52,7 +54,9 @@ class Kernel:
         tensors: Sequence[Tensor],
         numbers: int,
         widths: Sequence[tuple[int, int]] | None = None,
+        block: int = BLOCK,
     ) -> None:
+        import torch._inductor.test_operators  # defines `realize`
         from torch._guards import TracingContext, tracing
         from torch._inductor.decomposition import select_decomp_table
         from torch._inductor.exc import InductorError
@@ -61,8 +65,12 @@ class Kernel:
         from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
         mode = FakeTensorMode(shape_env=ShapeEnv())
-        contract = "off" if widths is None else "fast"
-        widths = [(BLOCK, BLOCK)] * len(tensors) if widths is None else widths
+        settings: dict[str, Any] = {
+            "cpp.enable_floating_point_contract_flag": "off" if widths is None else "fast"
+        }
+        if block == SUMMED:  # what is added up is long, and is not to be written to memory before for that
+            settings |= {"realize_acc_reads_threshold": 1 << 16, "realize_opcount_threshold": 1 << 16}
+        widths = [(block, block)] * len(tensors) if widths is None else widths
         samples = [_example(mode, i, t, w) for i, (t, w) in enumerate(zip(tensors, widths, strict=True))]
         values = [
             _example(mode, -1, torch.full((), 0.5, dtype=torch.float64), (0, 0)) for _ in range(numbers)
@@ -82,14 +90,16 @@ class Kernel:
                 graph = trace(*samples, *values)
             late = write(graph, places, within)
             prologue, body, matter = hoist(graph, k)
+            settle(body, torch.ops._inductor_test.realize.default)
             fakes = [n.meta["val"] for n in body.graph.nodes if n.op == "placeholder"]
             with body.graph.inserting_before(next(iter(body.graph.nodes))):
-                # given, so that no tensor need be seen as [k, BLOCK]
+                # given, so that no tensor need be seen as [k, block]
                 body.graph.placeholder("rows").meta["val"] = rows
+            body.recompile()  # Inductor's cache goes by the code
             with tracing(TracingContext(mode)):
-                return late, prologue, matter, _inductor(body, [rows, *fakes], contract)
+                return late, prologue, matter, _inductor(body, [rows, *fakes], settings)
 
-        self._pure = pure
+        self._pure, self.block = pure, block
         self._last: tuple[list[float], list[Tensor]] = [], []
         self._sized = next(i for i, s in enumerate(samples) if s.dim())
         rows = samples[self._sized].shape[0]
@@ -123,8 +133,8 @@ class Kernel:
     def parts(self, tensors: Sequence[Tensor], prepared: Prepared) -> list[list[Tensor]]:
         """Results of what fills whole blocks, and of the rest."""
         length = tensors[self._sized].numel()
-        rows = length - length % BLOCK
-        if not whole(rows):
+        rows = length - length % self.block
+        if not whole(rows, self.block):
             return [self._eager(tensors, prepared)]
         cut = tensors if rows == length else [t[:rows] if t.dim() else t for t in tensors]
         flat = [r.view(-1) if r.dim() else r for r in self.run(rows, cut, prepared)]
@@ -134,7 +144,7 @@ class Kernel:
 
     def run(self, length: int, tensors: Sequence[Tensor], prepared: Prepared) -> list[Tensor]:
         """The kernel itself, on contiguous tensors (0-d ones aside) of one :func:`whole` length, of any shape."""
-        return self.run_rows(length // BLOCK, tensors, prepared)
+        return self.run_rows(length // self.block, tensors, prepared)
 
     def run_rows(self, rows: int, tensors: Sequence[Tensor], prepared: Prepared) -> list[Tensor]:
         """As :meth:`run`, for tensors of ``widths`` numbers a row."""
@@ -152,9 +162,9 @@ class Kernel:
         return results
 
 
-def whole(length: int) -> bool:
+def whole(length: int, block: int = BLOCK) -> bool:
     """Whether tensors of this length need no remainder."""
-    return length % BLOCK == 0 and length >= 2 * BLOCK  # the compiler takes sizes 0 and 1 for constants
+    return length % block == 0 and length >= 2 * block  # the compiler takes sizes 0 and 1 for constants
 
 
 @dataclass(frozen=True)
@@ -178,11 +188,11 @@ def _example(mode: Any, i: int, like: Tensor, width: tuple[int, int]) -> Tensor:
     )
 
 
-def _inductor(body: fx.GraphModule, fakes: list[Any], contract: str) -> Any:
+def _inductor(body: fx.GraphModule, fakes: list[Any], settings: dict[str, Any]) -> Any:
     """Inductor's callable. Its probes of the CPU (7 s of compiling) and its precompiled header (4 s, for one small
     kernel) are left out: the processor's own flags are believed, and only if the C++ compiler then fails, probed."""
     if not any(node.op.startswith("call") for node in body.graph.nodes):
-        body.recompile()  # a stage that hands on what it was given: there is nothing to compile
+        # a stage that hands on what it was given: there is nothing to compile
         return lambda args: list(body(*args))
     from torch._inductor import config
     from torch._inductor.compile_fx import compile_fx_inner
@@ -190,7 +200,7 @@ def _inductor(body: fx.GraphModule, fakes: list[Any], contract: str) -> Any:
     from torch._inductor.exc import CppCompileError
 
     quick = {"size_asserts": False, "alignment_asserts": False, "cpp_cache_precompile_headers": False}
-    quick["cpp.enable_floating_point_contract_flag"] = contract  # pyright: ignore
+    quick |= settings
     try:
         with config.patch({**quick, "cpp.vec_isa_ok": True}):
             return compile_fx_inner(body, fakes)

@@ -6,7 +6,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from . import _compile, _torch_kernels
@@ -17,6 +16,7 @@ from ._packs import packed, unpack
 from ._pass import Pass, cast, finish
 from ._program import Frame, run, sum_key
 from ._sums import add_up, complete, count, join
+from ._way import Way
 
 if TYPE_CHECKING:
     from ._plan import Lane, Stage
@@ -94,7 +94,8 @@ class _Work:
     heads: dict[int, _Work] = field(default_factory=dict)
     prepared: dict[Any, Any] = field(default_factory=dict)
     shared_after: dict[str, Any] = field(default_factory=dict)
-    way: _Way | None = None
+    way: Way | None = None
+    returned: list[str] = field(default_factory=list)  # the scalars that its kernel gives
 
     @classmethod
     def start(cls, stage: Stage, lane: Lane, given: Pass, sums: dict[Any, Any]) -> _Work:
@@ -142,8 +143,8 @@ class _Work:
     ) -> tuple[Frame, Tensor]:
         """As one kernel, which writes the slots and, in the last stage, the parameter itself."""
         tensors, made, prepared = self._kernel(env, slots, u, sums)
-        if not made.returned and all(k in ("u", "param", "grad") or isinstance(k, tuple) for k in tensors):
-            self.way = _Way(made.kernel, list(tensors), prepared, u.dtype, u.device)
+        self.way = Way.of(made.kernel, tensors, prepared, slots, self.shared)
+        self.returned = made.returned
         results = made.kernel(list(tensors.values()), prepared)
         frame = Frame(env, slots, set(made.written))
         for name, value in zip(made.returned, results, strict=False):
@@ -160,8 +161,16 @@ class _Work:
         pieces = u.split([leaf.real(leaf.param).numel() for leaf in leaves])
         return [leaf.unflat(piece) for leaf, piece in zip(leaves, pieces, strict=True)]
 
+    def _by_way(self, leaf: Leaf, u: Tensor, sums: dict[Any, Tensor]) -> list[Tensor] | None:
+        """What the kernel returns, if it can be called as it was for another tensor."""
+        if self.way is None or self.given.told(leaf, self.stage.signals):
+            return None
+        return self.way.take(leaf, u, self.given, sums)
+
     def _coded(self, leaf: Leaf) -> bool:
         """Whether the stage meets something of the parameter that is kept in a code."""
+        if not leaf.codings and leaf.weight is None:
+            return False
         return any(name in leaf.codings for name in self.stage.slots) or (
             leaf.weight is not None and "param" in self.stage.inputs
         )
@@ -186,10 +195,14 @@ class _Work:
             done = run_coded(self.stage, self.lane, leaf, u, self.given, self.prepared, sums)
             if done is not None:
                 return done
-        told = self.given.told(leaf, self.stage.signals)
-        taken = None if self.way is None or coded or told else self.way.take(leaf, u, self.given, sums)
+        taken = None if coded else self._by_way(leaf, u, sums)
         if taken is not None:
-            return taken
+            for name, value in zip(self.returned, taken, strict=False):
+                if name in self.shared:
+                    self.shared_after[name] = value
+                else:
+                    leaf.write(name, value)
+            return u if self.stage.last else taken[-1].view(leaf.param.shape)
         env, slots, u, flat = self._see(leaf, u)
         frame, u, written = self.apply(env, slots, u, sums, flat)
         u = leaf.unflat(u) if flat else u
@@ -220,7 +233,8 @@ class _Work:
             done = sum_coded(self.stage, self.lane, leaf, u, self.given, self.prepared, sums)
             if done is not None:
                 return done
-        return self._sums(*self._see(leaf, u), sums)
+        taken = None if self._coded(leaf) else self._by_way(leaf, u, sums)
+        return self._sums(*self._see(leaf, u), sums) if taken is None else taken
 
     def pack_sums(self, leaves: list[Leaf], us: list[Tensor]) -> list[Tensor]:
         """A head's sums over many small tensors."""
@@ -232,44 +246,10 @@ class _Work:
         slots, rules = {**slots, **self.shared}, self.stage.rules
         if flat:
             tensors, made, prepared = self._kernel(env, slots, u, sums)
+            self.way = Way.of(made.kernel, tensors, prepared, slots, self.shared)
             return join(rules, made.kernel.parts(list(tensors.values()), prepared))
         frame, numbers = Frame({**env, **sums}, slots), cast(self.lane.numbers, u)
         return add_up(self.stage, run(self.stage.steps, u, frame, numbers), frame, numbers)
-
-
-@dataclass
-class _Way:
-    """How a stage's kernel was called for one tensor, to call it alike for the next: the Python between two
-    kernels would otherwise cost a quarter of the time of a tensor of 30,000 elements."""
-
-    kernel: _compile.Kernel
-    names: list[Any]
-    prepared: _compile.Prepared
-    dtype: torch.dtype
-    device: torch.device
-
-    def take(self, leaf: Leaf, u: Tensor, given: Pass, sums: dict[Any, Tensor]) -> Tensor | None:
-        """Run it if this tensor is laid out alike; the new update, which the last stage leaves as it was."""
-        if not (leaf.plain and leaf.inplace and u.device == self.device and _compile.whole(leaf.numel)):
-            return None
-        tensors: list[Any] = []
-        for name in self.names:
-            if name in sums:
-                tensors.append(sums[name])
-                continue
-            if name == "u":
-                t = u
-            elif name == "param":
-                t = leaf.param
-            elif name == "grad":
-                t = given.gradients[leaf.name]
-            else:
-                t = leaf.stored(name[1])
-            if t is None or t.dtype is not self.dtype or not t.is_contiguous() or t.numel() != leaf.numel:
-                return None
-            tensors.append(t)
-        results = self.kernel.run(leaf.numel, tensors, self.prepared)
-        return results[0].view(leaf.param.shape) if results else u
 
 
 def _use_compiler(lane: Lane, given: Pass) -> bool:
@@ -304,7 +284,7 @@ def _split(
             or i in apart
             or not leaf.dense
             or leaf.kind.coded
-            or (compiled and _compile.whole(leaf.numel))
+            or (compiled and not stage.rules and _compile.whole(leaf.numel))
         ):
             large.append(i)
             continue

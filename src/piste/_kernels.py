@@ -48,7 +48,7 @@ def _compiled(stage: Stage, tensors: dict[Any, Tensor], slots: Sequence[str], nu
         frame = Frame({**given, "step": values[0]}, {k: given.get(("slot", k)) for k in slots})
         u = run(stage.steps, given["u"], frame, values[1:])
         if stage.rules:
-            return {}, add_up(stage, u, frame, values[1:])
+            return {}, add_up(stage, u, frame, values[1:], _compile.BLOCK)
         result = finish(stage, u, given)
         made.written = sorted(frame.changed - stage.scalars)
         made.returned = sorted(frame.changed & stage.scalars)
@@ -60,5 +60,6 @@ def _compiled(stage: Stage, tensors: dict[Any, Tensor], slots: Sequence[str], nu
             results.append(result)
         return writes, results
 
-    made.kernel = _compile.Kernel(stage.name, pure, list(tensors.values()), numbers + 1)
+    block = _compile.SUMMED if stage.rules else _compile.BLOCK
+    made.kernel = _compile.Kernel(stage.name, pure, list(tensors.values()), numbers + 1, block=block)
     return made

@@ -94,7 +94,9 @@ _count = itertools.count()
 
 
 def head(steps: tuple[Step, ...], asker: Step, rules: Mapping[str, Sum]) -> Stage:
-    return Stage(steps, "flat", False, next(_count), tuple(rules.values()), asker)
+    """What makes the sums: the steps before the one that asks for them, unless these look at no update."""
+    needed = steps if any("u" in rule.asks for rule in rules.values()) else ()
+    return Stage(needed, "flat", False, next(_count), tuple(rules.values()), asker)
 
 
 @functools.cache

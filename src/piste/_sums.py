@@ -17,17 +17,22 @@ if TYPE_CHECKING:
     from ._plan import Stage
 
 
-def add_up(head: Stage, u: Tensor, frame: Frame, numbers: Sequence[Any]) -> list[Tensor]:
-    """Of a part of a tensor: the element function of each of a head's sums, added up (or its largest value)."""
+def add_up(head: Stage, u: Tensor, frame: Frame, numbers: Sequence[Any], width: int = 0) -> list[Tensor]:
+    """Of a part of a tensor: the element function of each of a head's sums, added up (or its largest value). Of rows
+    (as a kernel sees them) pieces of ``width`` are put together first."""
     if head.asker is None:
         return []
-    return [_reduced(rule, element(rule, u, head.asker, frame, numbers)) for rule in head.rules]
+    values = [element(rule, u, head.asker, frame, numbers) for rule in head.rules]
+    return [_reduced(rule, value, width) for rule, value in zip(head.rules, values, strict=True)]
 
 
-def _reduced(rule: Sum, value: Tensor) -> Tensor:
+def _reduced(rule: Sum, value: Tensor, width: int) -> Tensor:
+    pieces = value.unflatten(-1, (-1, width)) if width and value.dim() == 2 else None
     if rule.how != "max":
-        return value.sum()
-    return value.amax() if value.numel() else value.new_full((), -torch.inf)
+        return value.sum() if pieces is None else pieces.sum(-2).sum()
+    if not value.numel():
+        return value.new_full((), -torch.inf)
+    return value.amax() if pieces is None else pieces.amax(-2).amax()
 
 
 def join(rules: Sequence[Sum], parts: Sequence[Sequence[Tensor]]) -> list[Tensor]:

@@ -58,6 +58,31 @@ def hoist(graph: fx.GraphModule, tensors: int) -> tuple[fx.GraphModule, fx.Graph
     return fx.GraphModule(graph, prologue), fx.GraphModule(graph, body), matter
 
 
+def settle(body: fx.GraphModule, realize: Any) -> None:
+    """Have what follows from single numbers alone (sums, scalars that are kept) worked out ahead of the loops that use
+    it, by an operator after which Inductor writes a value to memory: it would be worked out for every vector."""
+    for node in list(body.graph.nodes):
+        if (
+            node.op != "call_function"
+            or not _one_number(node)
+            or not all(map(_one_number, node.all_input_nodes))
+        ):
+            continue
+        wide = [user for user in node.users if user.op == "call_function" and not _one_number(user)]
+        if not wide:
+            continue
+        with body.graph.inserting_after(node):
+            settled = body.graph.call_function(realize, (node,))
+        settled.meta["val"] = node.meta["val"]
+        for user in wide:
+            user.replace_input_with(node, settled)
+
+
+def _one_number(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    return isinstance(value, Tensor) and not value.dim()
+
+
 def write(graph: fx.GraphModule, places: list[int], within: bool = True) -> list[int]:
     """Turn the trace's first outputs into writes to the inputs at these places, but for those that are told: they stay
     outputs, to be copied when the kernel is done.
