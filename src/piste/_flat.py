@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,8 +44,9 @@ def run_flat(stage: Stage, lane: Lane, us: list[Tensor], given: Pass, sums: dict
         pieces = work.pack([leaves[i] for i in pack], [us[i] for i in pack])
         for i, piece in zip(pack, pieces, strict=True):
             out[i] = piece
-    for i in large:
-        out[i] = work.alone(leaves[i], us[i], whole[i])
+    ready = work.ready([leaves[i] for i in large], [us[i] for i in large])
+    for i, tensors in zip(large, ready, strict=True):
+        out[i] = work.alone(leaves[i], us[i], whole[i], tensors)
     for name in work.shared:
         for leaf in leaves[:1] if leaves[0].inplace else leaves:
             leaf.write(name, work.shared_after[name])
@@ -65,10 +66,15 @@ def tree_sums(
         leaves = [lane.leaves[i] for i in members]
         small, large = _split(head, leaves, work.compiled)
         parts = [work.pack_sums([leaves[i] for i in few], [us[members[i]] for i in few]) for few in small]
-        parts += [work.sums_here(leaves[i], us[members[i]], {}) for i in large]
+        ready = work.ready([leaves[i] for i in large], [us[members[i]] for i in large])
+        parts += [
+            work.sums_here(leaves[i], us[members[i]], {}, tensors)
+            for i, tensors in zip(large, ready, strict=True)
+        ]
         here.append(join(head.rules, parts))
     whole = complete(head.rules, here, [lane.leaves[members[0]] for members in alike.values()])
-    covered = sum(count(leaf) for leaf in lane.leaves)
+    means = any(rule.how == "mean" for rule in head.rules)
+    covered = sum(count(leaf) for leaf in lane.leaves) if means else 0
     return [(number, covered) for number in join(head.rules, whole)]
 
 
@@ -161,11 +167,21 @@ class _Work:
         pieces = u.split([leaf.real(leaf.param).numel() for leaf in leaves])
         return [leaf.unflat(piece) for leaf, piece in zip(leaves, pieces, strict=True)]
 
-    def _by_way(self, leaf: Leaf, u: Tensor, sums: dict[Any, Tensor]) -> list[Tensor] | None:
-        """What the kernel returns, if it can be called as it was for another tensor."""
-        if self.way is None or self.given.told(leaf, self.stage.signals):
+    def ready(self, leaves: list[Leaf], us: list[Tensor]) -> Iterator[list[Tensor] | None]:
+        """For each tensor what the kernel is to be given, gathered for all once the first has shown the way: between
+        two kernels Python finds that its memory has left the caches. None: still to be found out."""
+        for i in range(len(leaves)):
+            if i == 1 and not self.heads:
+                yield from [
+                    self._gather(leaf, u, self.sums) for leaf, u in zip(leaves[1:], us[1:], strict=True)
+                ]
+                return
+            yield None
+
+    def _gather(self, leaf: Leaf, u: Tensor, sums: dict[Any, Tensor]) -> list[Tensor] | None:
+        if self.way is None or self._coded(leaf) or self.given.told(leaf, self.stage.signals):
             return None
-        return self.way.take(leaf, u, self.given, sums)
+        return self.way.gather(leaf, u, self.given, sums)
 
     def _coded(self, leaf: Leaf) -> bool:
         """Whether the stage meets something of the parameter that is kept in a code."""
@@ -185,9 +201,11 @@ class _Work:
         slots = {n: leaf.flat(v) if isinstance(v, Tensor) and v.dim() else v for n, v in slots.items()}
         return _Seen(env, slots, leaf.flat(u), True)
 
-    def alone(self, leaf: Leaf, u: Tensor, own: dict[Any, Any] | None = None) -> Tensor:
+    def alone(
+        self, leaf: Leaf, u: Tensor, own: dict[Any, Any] | None = None, ready: list[Tensor] | None = None
+    ) -> Tensor:
         """One tensor: flat in memory order for the compiler, as it is without. ``own``: sums over it, if they are
-        known."""
+        known; ``ready``: what the kernel is to be given, likewise."""
         if own is None:
             own = self.tensor_sums([leaf], [u])[0] if self.compiled else {}
         sums, coded = {**self.sums, **own}, self._coded(leaf)
@@ -195,8 +213,9 @@ class _Work:
             done = run_coded(self.stage, self.lane, leaf, u, self.given, self.prepared, sums)
             if done is not None:
                 return done
-        taken = None if coded else self._by_way(leaf, u, sums)
-        if taken is not None:
+        ready = ready or self._gather(leaf, u, sums)
+        if ready is not None and self.way is not None:
+            taken = self.way.take(leaf, ready)
             for name, value in zip(self.returned, taken, strict=False):
                 if name in self.shared:
                     self.shared_after[name] = value
@@ -226,15 +245,19 @@ class _Work:
                     mine[sum_key(step, name)] = number / count(leaf) if rule.how == "mean" else number
         return known
 
-    def sums_here(self, leaf: Leaf, u: Tensor, known: dict[Any, Any]) -> list[Tensor]:
+    def sums_here(
+        self, leaf: Leaf, u: Tensor, known: dict[Any, Any], ready: list[Tensor] | None = None
+    ) -> list[Tensor]:
         """A head's sums over the part of a tensor that lives here."""
         sums = {**self.sums, **known}
         if self._coded(leaf) and self.codes:
             done = sum_coded(self.stage, self.lane, leaf, u, self.given, self.prepared, sums)
             if done is not None:
                 return done
-        taken = None if self._coded(leaf) else self._by_way(leaf, u, sums)
-        return self._sums(*self._see(leaf, u), sums) if taken is None else taken
+        ready = ready or self._gather(leaf, u, sums)
+        if ready is not None and self.way is not None:
+            return self.way.take(leaf, ready)
+        return self._sums(*self._see(leaf, u), sums)
 
     def pack_sums(self, leaves: list[Leaf], us: list[Tensor]) -> list[Tensor]:
         """A head's sums over many small tensors."""

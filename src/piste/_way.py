@@ -42,8 +42,8 @@ class Way:
         absent = [name for name, value in slots.items() if value is None]
         return cls(kernel, list(tensors), kinds, prepared, tensors["u"].device, shared, absent)
 
-    def take(self, leaf: Leaf, u: Tensor, given: Pass, sums: dict[Any, Tensor]) -> list[Tensor] | None:
-        """What the kernel returns, if this tensor is laid out alike."""
+    def gather(self, leaf: Leaf, u: Tensor, given: Pass, sums: dict[Any, Tensor]) -> list[Tensor] | None:
+        """What the kernel is to be given, if this tensor is laid out alike."""
         if not (
             leaf.plain
             and leaf.inplace
@@ -75,4 +75,8 @@ class Way:
             ):
                 return None
             tensors.append(t)
+        return tensors
+
+    def take(self, leaf: Leaf, tensors: list[Tensor]) -> list[Tensor]:
+        """What the kernel returns."""
         return self.kernel.run(leaf.numel, tensors, self.prepared)
