@@ -44,6 +44,9 @@ def main() -> None:
             found["training"] = training(max(3, rounds // 4), say)
         if "merging" in options.only:
             found["merging"] = _merging(options, say)
+        elsewhere = found.setdefault("elsewhere", {})
+        for name in options.only:
+            elsewhere[name] = machine.describe()
     else:
         found["steps"] = {name: run() for name, run in workloads.items()}
         _others(found, options, rounds, say)

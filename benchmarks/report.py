@@ -126,6 +126,15 @@ def write_tables(found: dict[str, Any], rows: list[Row], page: Path) -> None:
     page.write_text(head + BEGIN + "\n\n" + tables(found, rows) + "\n" + END + tail)
 
 
+TITLES = {
+    "gpt": "GPT-like list",
+    "tiny": "Tiny tensors",
+    "hidden": "Hidden matrices of the GPT-like list",
+    "block": "Hidden matrices of one block, mean over a refresh interval of 10 steps",
+    "elements": "Rules that see single elements, GPT-like list",
+}
+
+
 def tables(found: dict[str, Any], rows: list[Row]) -> str:
     m, yard = found["machine"], found["yardsticks"]
     hidden = found["steps"]["hidden"]
@@ -134,6 +143,7 @@ def tables(found: dict[str, Any], rows: list[Row]) -> str:
         f"{found['date']} · {m['cpu']} · {m['threads']} threads · torch {m['torch']} · Python {m['python']} · "
         f"{m['system']}. Memory bandwidth (triad) {yard['bandwidth'] / 1e9:.0f} GB/s; {hidden['dtype']} products "
         f"{min(rates):.0f}–{max(rates):.0f} Gflop/s. GPU: not measured.",
+        *_elsewhere(found),
         _table(
             ["requirement", "seen", "quartiles by round", "at most", "met"],
             [
@@ -142,19 +152,22 @@ def tables(found: dict[str, Any], rows: list[Row]) -> str:
             ],
         ),
     ]
-    titles = {
-        "gpt": "GPT-like list",
-        "tiny": "Tiny tensors",
-        "hidden": "Hidden matrices of the GPT-like list",
-        "block": "Hidden matrices of one block, mean over a refresh interval of 10 steps",
-    }
-    for workload, title in titles.items():
-        parts += [f"### {title}: {_size(found['steps'][workload])}", _steps(found, workload)]
+    for workload in ("gpt", "tiny", "hidden", "block"):
+        parts += [f"### {TITLES[workload]}: {_size(found['steps'][workload])}", _steps(found, workload)]
     parts += [_parity(found["steps"]["block"]["parity"])]
     parts += [f"### A training step: GPT of {found['training']['parameters']:,} parameters", _training(found)]
-    parts += ["### Rules that see single elements, GPT-like list", _elements(found["elements"])]
+    parts += [f"### {TITLES['elements']}", _elements(found["elements"])]
     parts += ["### First steps in a fresh process, cold compiler cache", _first(found)]
     return "\n\n".join(parts) + "\n"
+
+
+def _elsewhere(found: dict[str, Any]) -> list[str]:
+    """What was measured anew on another machine than the rest (its ratios are of that machine alone)."""
+    others = {k: m for k, m in found.get("elsewhere", {}).items() if m != found["machine"]}
+    return [
+        f"On another machine than the rest: {TITLES.get(name, name)}, on {m['cpu']}, {m['threads']} threads."
+        for name, m in others.items()
+    ]
 
 
 def _size(steps: dict[str, Any]) -> str:
