@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import re
 import subprocess
 from collections import defaultdict
@@ -11,6 +12,8 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).parents[2]
+BEGIN, END = "<!-- sweep: written by `make test-full` -->", "<!-- /sweep -->"
+KINDS = [(weights, state) for weights in ("fp32", "bf16") for state in ("plain", "8bit")]
 found: dict[tuple[str, str, str], dict[str, bool]] = defaultdict(dict)
 
 
@@ -24,19 +27,22 @@ def pytest_runtest_logreport(report):
 def pytest_terminal_summary(terminalreporter):
     if not found:
         return
-    table = matrix()
+    rows = {name: row(name) for name in sorted({n for n, _, _ in found})}
     terminalreporter.write_line("")
-    terminalreporter.write_line(table)
-    if all(len(kept) == 8 for kept in found.values()) and len(found) % 4 == 0 and len(found) >= 72:
-        (ROOT / "docs" / "sweep.md").write_text(page(table))
+    for line in rows.values():
+        terminalreporter.write_line(line)
+    path = ROOT / "docs" / "sweep.md"
+    path.write_text(renewed(path.read_text(), {n: line for n, line in rows.items() if complete(n)}))
 
 
-def matrix() -> str:
-    kinds = [(w, s) for w in ("fp32", "bf16") for s in ("plain", "8bit")]
-    rows = ["| | " + " | ".join(f"{w}, {s}" for w, s in kinds) + " |", "|---" * (1 + len(kinds)) + "|"]
-    for name in sorted({n for n, _, _ in found}, key=str.lower):
-        rows.append(f"| `{name}` | " + " | ".join(cell(found.get((name, *k), {})) for k in kinds) + " |")
-    return "\n".join(rows)
+def complete(name: str) -> bool:
+    """Whether all was asked of all kinds."""
+    return all(len(found.get((name, *kind), {})) == 8 for kind in KINDS)
+
+
+def row(name: str) -> str:
+    cells = [cell(found.get((name, *kind), {})) for kind in KINDS]
+    return f"| `{name}` | {' | '.join(cells)} | {stamp()} |"
 
 
 def cell(kept: dict[str, bool]) -> str:
@@ -44,14 +50,23 @@ def cell(kept: dict[str, bool]) -> str:
     return ("not " + ", ".join(broken)) if broken else f"all {len(kept)}" if kept else "–"
 
 
-def page(table: str) -> str:
+@functools.cache
+def stamp() -> str:
+    """When, of which code, with which torch."""
+
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
-    text = (ROOT / "docs" / "sweep.md").read_text()
-    begin, end = "<!-- sweep: written by `make test-full` -->", "<!-- /sweep -->"
-    head, tail = text.split(begin)[0], text.split(end)[1]
     changed = " with changes" if git("status", "--porcelain", "src") else ""
-    code = f"`src/` {git('rev-parse', 'HEAD:src')[:12]}{changed}"
-    when = f"{datetime.date.today().isoformat()} · {code} · torch {torch.__version__} · gloo, CPU"
-    return f"{head}{begin}\n\n{when}\n\n{table}\n\n{end}{tail}"
+    code = f"`{git('rev-parse', 'HEAD:src')[:12]}`{changed}"
+    return f"{datetime.date.today().isoformat()} · {code} · {torch.__version__}"
+
+
+def renewed(text: str, rows: dict[str, str]) -> str:
+    """The page with these rows in the place of those of the same names."""
+    head, rest = text.split(BEGIN)
+    table, tail = rest.split(END)
+    lines = table.strip().splitlines()
+    known = {line.split("`")[1]: line for line in lines[2:]} | rows
+    table = [*lines[:2], *(known[name] for name in sorted(known, key=str.lower))]
+    return "\n".join([head + BEGIN, "", *table, "", END + tail])
