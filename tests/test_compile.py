@@ -7,7 +7,8 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import piste
-from piste import _compile
+from piste import _compile, total
+from piste._sums import reduced
 from piste._trace import settle
 
 CLONE = torch.ops.aten.clone.default
@@ -89,8 +90,7 @@ def test_a_kernel_of_sums_reads_every_number_once():
     """Of lengths that fill blocks and leave some over; whole numbers, so that the order does not matter."""
 
     def sums(args, values):
-        pieces = args[0] if args[0].dim() < 2 else args[0].unflatten(-1, (-1, _compile.BLOCK))
-        return {}, [pieces.sum(-2).sum() if pieces.dim() > 1 else pieces.sum()]
+        return {}, [reduced(total(lambda u: u), args[0], _compile.BLOCK)]
 
     block = _compile.SUMMED
     kernel = _compile.Kernel("whole_numbers", sums, [torch.ones(8 * block)], 1, block=block)

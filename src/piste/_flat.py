@@ -183,6 +183,13 @@ class _Work:
             return None
         return self.way.gather(leaf, u, self.given, sums)
 
+    def _by_way(
+        self, leaf: Leaf, u: Tensor, sums: dict[Any, Tensor], ready: list[Tensor] | None
+    ) -> list[Tensor] | None:
+        """What the kernel returns, if it can be called as it was for another tensor."""
+        ready = ready or self._gather(leaf, u, sums)
+        return None if ready is None or self.way is None else self.way.take(leaf, ready)
+
     def _coded(self, leaf: Leaf) -> bool:
         """Whether the stage meets something of the parameter that is kept in a code."""
         if not leaf.codings and leaf.weight is None:
@@ -213,9 +220,8 @@ class _Work:
             done = run_coded(self.stage, self.lane, leaf, u, self.given, self.prepared, sums)
             if done is not None:
                 return done
-        ready = ready or self._gather(leaf, u, sums)
-        if ready is not None and self.way is not None:
-            taken = self.way.take(leaf, ready)
+        taken = self._by_way(leaf, u, sums, ready)
+        if taken is not None:
             for name, value in zip(self.returned, taken, strict=False):
                 if name in self.shared:
                     self.shared_after[name] = value
@@ -254,10 +260,8 @@ class _Work:
             done = sum_coded(self.stage, self.lane, leaf, u, self.given, self.prepared, sums)
             if done is not None:
                 return done
-        ready = ready or self._gather(leaf, u, sums)
-        if ready is not None and self.way is not None:
-            return self.way.take(leaf, ready)
-        return self._sums(*self._see(leaf, u), sums)
+        taken = self._by_way(leaf, u, sums, ready)
+        return self._sums(*self._see(leaf, u), sums) if taken is None else taken
 
     def pack_sums(self, leaves: list[Leaf], us: list[Tensor]) -> list[Tensor]:
         """A head's sums over many small tensors."""

@@ -23,10 +23,11 @@ def add_up(head: Stage, u: Tensor, frame: Frame, numbers: Sequence[Any], width: 
     if head.asker is None:
         return []
     values = [element(rule, u, head.asker, frame, numbers) for rule in head.rules]
-    return [_reduced(rule, value, width) for rule, value in zip(head.rules, values, strict=True)]
+    return [reduced(rule, value, width) for rule, value in zip(head.rules, values, strict=True)]
 
 
-def _reduced(rule: Sum, value: Tensor, width: int) -> Tensor:
+def reduced(rule: Sum, value: Tensor, width: int) -> Tensor:
+    """One number of what is here of a tensor; see :func:`add_up`."""
     pieces = value.unflatten(-1, (-1, width)) if width and value.dim() == 2 else None
     if rule.how != "max":
         return value.sum() if pieces is None else pieces.sum(-2).sum()
