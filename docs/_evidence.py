@@ -35,7 +35,8 @@ that can fail. `piste verify` runs the quick ones, `piste verify --cost full` al
 - A *theorem* that is confirmed was not violated here, which proves nothing; one that is not confirmed was used outside
   its assumptions, or is wrong, or is implemented wrongly. An *empirical* claim is tried at the scale of a laptop, which
   is named: what was not confirmed there may hold where the paper looked.
-- Every claim has been run with a deliberately wrong method in the place of the right one, and found it out.
+- Each claim brings a deliberately wrong method, which must be found out when it stands in the place of the right one
+  (`--sabotage`).
 """
 
 
@@ -78,7 +79,11 @@ def _all(rows: Sequence[Row]) -> str:
     said = ", ".join(f"{counts[v]} {v}" for v in MARKS if counts[v])
     kinds_said = ", ".join(f"{kinds[k]} {k}" for k in ("identity", "theorem", "empirical") if kinds[k])
     papers = len({r["paper"] for r in rows})
-    head = f"\n{len(rows)} claims ({kinds_said}) of {papers} papers: {said}.\n\n"
+    caught = sum(_found_out(r) for r in rows)
+    head = (
+        f"\n{len(rows)} claims ({kinds_said}) of {papers} papers: {said}. Run with their wrong methods, "
+        f"{caught if caught < len(rows) else 'all'} of them have found these out.\n\n"
+    )
     against = [r for r in rows if r["verdict"] not in ("confirmed", "needs hardware")]
     parts = [
         "## What did not come out as its paper says\n", *_against(against), "\n## All claims\n", *_table(rows), *_untried(),
@@ -129,8 +134,9 @@ def _page(method: str, rows: Sequence[Row]) -> str:
             f"## {_words(r['name']).capitalize()} {{ #{r['name']} }}\n\n*{r['paper']}* ({r['kind']})\n\n"
             f"{r['statement']}\n\n{_how(r['name'])}{scale}{note}\n\n"
             + (f"![{r['prediction']}; seen {_seen(r)}]({r['name']}.svg)\n\n" if _drawn(r) else "")
-            + f"| predicted | tolerance | seen | runs | verdict | when, on what |\n|---|---|---|---|---|---|\n"
-            f"| {r['prediction']} | {r['tolerance']:g} | {_seen(r)} | {r['seeds']} | {MARKS[r['verdict']]} | {r['date']}, "
+            + f"| predicted | tolerance | seen | runs | verdict | a wrong method | when, on what |\n|---|---|---|---|---|---|---|\n"
+            f"| {r['prediction']} | {r['tolerance']:g} | {_seen(r)} | {r['seeds']} | {MARKS[r['verdict']]} | "
+            f"{'found out' if _found_out(r) else 'not tried'} | {r['date']}, "
             f"code {r['code']}, torch {r['torch']}, {r['system']}; {r['seconds']:.1f} s |\n"
         )
     return "\n".join(parts)
@@ -151,6 +157,11 @@ def _seen(r: Row) -> str:
     if r["seen"] is None:
         return "–"
     return f"{r['seen']:.4g}" + (f" ({r['low']:.3g} to {r['high']:.3g})" if r["high"] > r["low"] else "")
+
+
+def _found_out(r: Row) -> bool:
+    """Whether the claim, as the row speaks of it, was not confirmed of its wrong method."""
+    return r.get("sabotaged") == r["code"]
 
 
 def _drawn(r: Row) -> bool:

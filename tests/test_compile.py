@@ -93,7 +93,7 @@ def test_a_kernel_of_sums_reads_every_number_once():
         return {}, [reduced(total(lambda u: u), args[0], _compile.BLOCK)]
 
     block = _compile.SUMMED
-    kernel = _compile.Kernel("whole_numbers", sums, [torch.ones(8 * block)], 1, block=block)
+    kernel = _compile.Kernel("whole_numbers", sums, [torch.ones(8 * block)], 1, sums=True)
     for length in (1, block - 1, block, 2 * block - 1, 2 * block, 2 * block + 1, 5 * block + 7, 4096 * block):
         u = torch.arange(1, length + 1).remainder(7).float()
         parts = kernel.parts([u], kernel.prepare([1.0]))

@@ -42,9 +42,9 @@ class Kernel:
     """``prepare(numbers)`` once per step, then ``kernel(tensors, prepared)`` per tensor.
 
     ``pure(tensors, numbers)`` returns ({i: new value of tensors[i]}, written in place; further results, returned).
-    Tensors are flat or 0-d, and traced as rows of ``block``; with ``widths`` they are rows of so many numbers, so far
-    from one another, and products and sums may be contracted (one rounding in place of two: for what is stored in
-    fewer bits anyway).
+    Tensors are flat or 0-d, and traced as rows of ``BLOCK``, or of ``SUMMED`` where all that comes out are ``sums``;
+    with ``widths`` they are rows of so many numbers, so far from one another, and products and sums may be contracted
+    (one rounding in place of two: for what is stored in fewer bits anyway).
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Kernel:
         tensors: Sequence[Tensor],
         numbers: int,
         widths: Sequence[tuple[int, int]] | None = None,
-        block: int = BLOCK,
+        sums: bool = False,
     ) -> None:
         import torch._inductor.test_operators  # defines `realize`
         from torch._guards import TracingContext, tracing
@@ -68,7 +68,8 @@ class Kernel:
         settings: dict[str, Any] = {
             "cpp.enable_floating_point_contract_flag": "off" if widths is None else "fast"
         }
-        if block == SUMMED:  # what is added up is long, and is not to be written to memory before for that
+        block = SUMMED if sums else BLOCK
+        if sums:  # what is added up is long, and is not to be written to memory before for that
             settings |= {"realize_acc_reads_threshold": 1 << 16, "realize_opcount_threshold": 1 << 16}
         widths = [(block, block)] * len(tensors) if widths is None else widths
         samples = [_example(mode, i, t, w) for i, (t, w) in enumerate(zip(tensors, widths, strict=True))]

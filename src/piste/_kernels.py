@@ -60,6 +60,6 @@ def _compiled(stage: Stage, tensors: dict[Any, Tensor], slots: Sequence[str], nu
             results.append(result)
         return writes, results
 
-    block = _compile.SUMMED if stage.rules else _compile.BLOCK
-    made.kernel = _compile.Kernel(stage.name, pure, list(tensors.values()), numbers + 1, block=block)
+    given = list(tensors.values())
+    made.kernel = _compile.Kernel(stage.name, pure, given, numbers + 1, sums=bool(stage.rules))
     return made

@@ -23,7 +23,7 @@ from ._members import chain_of, leaves_of, refuse_sharded, refuse_weights
 from ._offload import Home
 from ._owners import Owners, shown
 from ._pass import Pass
-from ._plan import make_lane, run
+from ._plan import Lane, make_lanes, run
 from ._senses import Senses
 from ._storage import check
 from ._transform import Chain
@@ -196,32 +196,22 @@ class Optimizer(torch.optim.Optimizer):
         if guard is not None and not self._finite(gradients, guard):
             return loss
         multipass.keep()
-        lanes, started = [], []
         # a closure may have thawed parameters or replaced state
         groups = multipass.groups if closure is None else self.leaves()
         if self.offload:
             gradients = _offload.down([leaf for leaves in groups for leaf in leaves], gradients)
-        everyone = len(gradients) == sum(map(len, groups))
+        lanes: list[Lane] = []
         for chain, leaves, group in zip(chains, groups, self.param_groups, strict=True):
-            if not group.get("active", True):
-                continue
-            live = leaves if everyone else [leaf for leaf in leaves if leaf.name in gradients]
-            taken = [leaf.state["step"] for leaf in live]
-            for steps in sorted({*taken}):
-                members = (
-                    live if taken.count(steps) == len(live) else [f for f in live if f.state["step"] == steps]
-                )
-                if steps <= 0:
-                    _checkpoint.settle(chain, members)
-                lanes.append(make_lane(members, chain, steps + 1))
-                started.append((group, members))
+            if group.get("active", True):
+                live = [leaf for leaf in leaves if leaf.name in gradients]
+                lanes += make_lanes(live, chain, _checkpoint.settle)
         extras = {"loss": loss, **multipass.extras, **heard, **told}
         given = Pass(gradients, extras, self.compile, self.seed, self.fused)
         with _metrics.watch(self._metrics, lanes, gradients):
             run(lanes, given, lambda *meeting: meet(multipass, *meeting))
-        for _, members in started:
-            _offload.up(members)
-            for leaf in members:
+        for lane in lanes:
+            _offload.up(lane.leaves)
+            for leaf in lane.leaves:
                 leaf.state["step"] += 1
         for group in self.param_groups:
             group["step"] += 1

@@ -47,14 +47,7 @@ class Pass:
     def input(self, name: str, leaf: Leaf, lane: Lane) -> Any:
         """One input, of one parameter."""
         if name == "param":
-            return self.lift(
-                leaf,
-                leaf.weights()
-                if leaf.weight is not None
-                else leaf.param.detach()
-                if leaf.inplace
-                else leaf.param,
-            )
+            return self.lift(leaf, leaf.weights())
         if name == "grad":
             return self.lift(leaf, self.gradients[leaf.name])
         if name == "step":

@@ -150,6 +150,18 @@ def make_lane(leaves: list[Leaf], chain: Chain, step: int) -> Lane:
     return Lane(leaves, structure, numbers, step, sum([leaf.numel for leaf in leaves]))
 
 
+def make_lanes(leaves: list[Leaf], chain: Chain, begin: Callable[[Chain, list[Leaf]], None]) -> list[Lane]:
+    """A lane for each count of steps that parameters of one chain have taken; ``begin`` fills the slots of those that
+    have taken none."""
+    by_steps: dict[int, list[Leaf]] = {}
+    for leaf in leaves:
+        by_steps.setdefault(leaf.state["step"], []).append(leaf)
+    for taken, members in by_steps.items():
+        if taken <= 0:
+            begin(chain, members)
+    return [make_lane(members, chain, taken + 1) for taken, members in sorted(by_steps.items())]
+
+
 @dataclass
 class Meeting:
     """What a lane yields when it must meet the others."""

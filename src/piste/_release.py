@@ -10,7 +10,7 @@ from torch import Tensor
 from . import _checkpoint, _offload, _signals
 from ._leaf import Leaf
 from ._pass import Pass
-from ._plan import make_lane, run
+from ._plan import make_lanes, run
 
 if TYPE_CHECKING:
     from ._chain import Chain
@@ -54,15 +54,12 @@ class Release:
         group, leaf, chain = self._of(param)
         if not group.get("active", True) or param.grad is None:
             return
-        at = leaf.state["step"]
-        if at <= 0:
-            _checkpoint.settle(chain, [leaf])
-        lane = make_lane([leaf], chain, at + 1)
+        lanes = make_lanes([leaf], chain, _checkpoint.settle)
         o = self._optimizer
         gradients = {leaf.name: param.grad}
         gradients = _offload.down([leaf], gradients) if o.offload else gradients
         given = Pass(gradients, {"loss": None, **_signals.take([chain], [leaf])}, o.compile, o.seed, o.fused)
-        run([lane], given, _meet)
+        run(lanes, given, _meet)
         _offload.up([leaf])
         leaf.state["step"] += 1
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ._leaf import Leaf, seen_as
 from ._pass import Pass
-from ._plan import make_lane, run
+from ._plan import make_lanes, run
 from ._state import make_slot, slot_shapes
 from ._transform import Chain
 from ._tree import tree_rule
@@ -70,18 +70,18 @@ def step(
         )
     kept = {name: dict(values) for name, values in state.items()}
     leaves = _leaves(chain, {n: params[n] for n in grads}, kept, grads)
-    weights = [name for name, slot, _ in chain.slots() if slot.kind == "weights"]
-    lanes: dict[int, list[Leaf]] = {}
-    for leaf in leaves.values():
-        at = leaf.state["step"]
-        if at <= 0:
-            leaf.state.update({name: leaf.real(leaf.param).expand_as(leaf.state[name]) for name in weights})
-        lanes.setdefault(at + 1, []).append(leaf)
     given = Pass(dict(grads), extras, compile=False, seed=seed)
-    run([make_lane(members, chain, at) for at, members in lanes.items()], given, _meet)
+    run(make_lanes([*leaves.values()], chain, _begin), given, _meet)
     for leaf in leaves.values():
         leaf.state["step"] += 1
     return {**params, **{name: leaf.param for name, leaf in leaves.items()}}, kept
+
+
+def _begin(chain: Chain, leaves: list[Leaf]) -> None:
+    """The copies of the weights that slots of kind `weights` start from."""
+    names = [name for name, slot, _ in chain.slots() if slot.kind == "weights"]
+    for leaf in leaves:
+        leaf.state.update({name: leaf.real(leaf.param).expand_as(leaf.state[name]) for name in names})
 
 
 def update(

@@ -7,7 +7,7 @@ import json
 from click.testing import CliRunner
 
 from piste.cli.app import app
-from piste.evidence import ledger
+from piste.evidence import ledger, running
 
 KEYS = {
     "method", "paper", "statement", "prediction", "seen", "tolerance", "seeds", "seconds", "verdict", "kind", "name",
@@ -28,6 +28,7 @@ def test_json_is_a_list_of_findings():
 def test_the_table_counts_verdicts_and_sabotage_is_found_out():
     done = piste("verify", "LAMB", "--sabotage")
     assert done.exit_code == 0 and "2 claims of 1 papers: 2 confirmed." in done.output
+    assert "Wrong methods found out: 2 of 2." in done.output
 
 
 def test_an_unknown_name_is_met_with_the_nearest():
@@ -37,6 +38,7 @@ def test_an_unknown_name_is_met_with_the_nearest():
 
 def test_findings_are_written_where_the_ledger_is(monkeypatch, tmp_path):
     monkeypatch.setattr(ledger.write, "__defaults__", (tmp_path / "ledger.json", None, None))
+    monkeypatch.setattr(ledger.write_sabotaged, "__defaults__", (tmp_path / "ledger.json",))
     monkeypatch.setattr(ledger.read, "__defaults__", (tmp_path / "ledger.json",))
     assert piste("verify", "LAMB", "--write").exit_code == 0
     assert set(json.loads((tmp_path / "ledger.json").read_text())["findings"][0]) >= KEYS | {
@@ -46,8 +48,24 @@ def test_findings_are_written_where_the_ledger_is(monkeypatch, tmp_path):
     }
     again = piste("verify", "LAMB", "--stale")
     assert again.exit_code == 0 and "0 claims" in again.output
+    betrayed = piste("verify", "LAMB", "--stale", "--sabotage", "--write")
+    assert "0 claims" in betrayed.output and "found out: 2 of 2." in betrayed.output
+    assert all(row["sabotaged"] == row["code"] for row in ledger.read().values())
+    assert "found out: 0 of 0." in piste("verify", "LAMB", "--stale", "--sabotage").output
+    assert piste("verify", "LAMB", "--write").exit_code == 0  # keeps what is known of the wrong methods
+    assert all(row["sabotaged"] == row["code"] for row in ledger.read().values())
     monkeypatch.setattr(ledger, "code_of", lambda claim: "other")
     assert "2 claims" in piste("verify", "LAMB", "--stale").output
+
+
+def test_a_claim_that_any_method_meets_is_not_noted_as_one_that_can_fail(monkeypatch, tmp_path):
+    for f, rest in ((ledger.write, (None, None)), (ledger.write_sabotaged, ()), (ledger.read, ())):
+        monkeypatch.setattr(f, "__defaults__", (tmp_path / "ledger.json", *rest))
+    monkeypatch.setattr(running, "sabotaged", lambda claim: "share" not in claim.name)
+    done = piste("verify", "LAMB", "--sabotage", "--write")
+    assert done.exit_code == 1 and "found out: 1 of 2." in done.output and "was not found out" in done.output
+    for name, row in ledger.read().items():
+        assert row["sabotaged"] == ("" if "share" in name else row["code"])
 
 
 def test_show_prints_the_verdicts():

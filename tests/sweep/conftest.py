@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from sweep.given import takes_whole_weights
+
 ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- sweep: written by `make test-full` -->", "<!-- /sweep -->"
 KINDS = [(weights, state) for weights in ("fp32", "bf16") for state in ("plain", "8bit")]
@@ -42,7 +44,8 @@ def complete(name: str) -> bool:
 
 def row(name: str) -> str:
     cells = [cell(found.get((name, *kind), {})) for kind in KINDS]
-    return f"| `{name}` | {' | '.join(cells)} | {stamp()} |"
+    mark = "¹" if takes_whole_weights(name) else ""
+    return f"| `{name}`{mark} | {' | '.join(cells)} | {stamp()} |"
 
 
 def cell(kept: dict[str, bool]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 
+import pytest
 import torch
 from torch.distributed import init_device_mesh
 from torch.distributed.checkpoint.state_dict import (
@@ -19,11 +20,11 @@ import piste
 from piste import _sharding as sharding
 from sharding.given import whole
 from sharding.owned import saved_on_all_and_loaded_on_fewer
-from sweep.given import KINDS, made, model, step
+from sweep.given import KINDS, made, model, step, takes_whole_weights
 
 
-def sharded(weights):
-    net = model(weights)
+def sharded(name, weights):
+    net = model(name, weights)
     fully_shard(net, mesh=init_device_mesh("cpu", (torch.distributed.get_world_size(),)))
     return net
 
@@ -39,7 +40,7 @@ def whole_is_sharded(name, weights, state, rank, world):
     either side."""
     if name in QUOTIENTS and (weights, state) == ("fp32", "plain"):
         whole_is_sharded(name, "fp64", state, rank, world)
-    nets = model(weights), sharded(weights)
+    nets = model(name, weights), sharded(name, weights)
     mine, theirs = (made(name, net, weights, state, compile=False) for net in nets)
     for i in range(3):
         step(nets[0], mine, i)
@@ -56,7 +57,7 @@ def whole_is_sharded(name, weights, state, rank, world):
 
 def resumed(name, weights, state, rank, world):
     """Bitwise on as many ranks, through torch's distributed state dicts."""
-    nets = [sharded(weights) for _ in range(2)]
+    nets = [sharded(name, weights) for _ in range(2)]
     opts = [made(name, net, weights, state, compile=False) for net in nets]
     for i in range(2):
         step(nets[0], opts[0], i)
@@ -75,20 +76,29 @@ def resharded(name, weights, state, rank, world):
     # the shown weight may be bf16, one rounding apart; or coded numbers steer all others
     near = 1e-6 if weights == "fp32" and (state == "plain" or name not in STEERED) else 2.0**-8
     saved_on_all_and_loaded_on_fewer(
-        name, rank, world, fresh=lambda: model(weights), go=step, near=near, share=0.01 if state == "8bit" else 0.0,
+        name, rank, world, fresh=lambda: model(name, weights), go=step, near=near,
+        share=0.01 if state == "8bit" else 0.0,
         build=lambda name, net: made(name, net, weights, state, compile=False),
     )  # fmt: skip
 
 
+def refused(name, weights, state, rank, world):
+    """What takes whole weights says so when it is made, and what to do."""
+    with pytest.raises(ValueError, match=f"{name}.*takes whole weights.*keep its weights on every rank"):
+        made(name, sharded(name, weights), weights, state)
+
+
 STEERED = [e.name for e in piste.registry("optimizer") if e.needs]  # by losses and scalar products
 EXACT = [("fp32", "plain"), ("fp64", "plain")]
-# Rules that divide by what is small: gᵀB⁻¹g, or a step along which two gradients are taken. What is rounding in float32
-# is held to the same figure in float64.
-QUOTIENTS = ("PSPS", "PSPSL1", "PSPSL2", "PSPSAdam", "PSPSAdaGrad", "RootNewton", "UniversalNewton")
+# Rules that divide by what is small: gᵀB⁻¹g, a step along which two gradients are taken, or the gaps between
+# eigenvalues. What is rounding in float32 is held to the same figure in float64.
+QUOTIENTS = ("EKFAC", "PSPS", "PSPSL1", "PSPSL2", "PSPSAdam", "PSPSAdaGrad", "RootNewton", "UniversalNewton")
 
 
 CASES = {
-    f"{name}-{weights}-{state}-{test.__name__}": functools.partial(test, name, weights, state)
+    f"{name}-{weights}-{state}-{test.__name__}": functools.partial(
+        refused if takes_whole_weights(name) else test, name, weights, state
+    )
     for name, weights, state in KINDS
     for test in (whole_is_sharded, resumed, resharded)
 }

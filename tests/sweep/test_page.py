@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sweep.conftest import BEGIN, END, renewed
+import re
+
+import piste
+from sweep.conftest import BEGIN, END, ROOT, renewed
 
 PAGE = f"""# The sweep
 
@@ -25,3 +28,11 @@ def test_rows_are_renewed_and_added_in_the_order_of_names():
 
 def test_nothing_new_leaves_the_page_as_it_was():
     assert renewed(PAGE, {}) == PAGE
+
+
+def test_every_optimizer_has_a_row_and_keeps_all_its_promises():
+    text = (ROOT / "docs" / "sweep.md").read_text().split(BEGIN)[1].split(END)[0]
+    rows = dict(re.findall(r"^\| `(\w+)`¹? \|(.*)$", text, re.MULTILINE))
+    optimizers = {e.name for e in piste.registry("optimizer") if e.target.__module__.startswith("piste.")}
+    assert set(rows) == optimizers, "`PISTE_ONLY=… pytest -m full tests/sweep` adds rows"
+    assert all(row.count("all 8") == 4 for row in rows.values())

@@ -34,7 +34,7 @@ def test_on_ranks(name, weights, state, asked, world):
 @every_kind
 def test_resume(name, weights, state):
     """Through a file that holds tensors and numbers only, bitwise; and bytes as forecast."""
-    nets = model(weights), model(weights)
+    nets = model(name, weights), model(name, weights)
     opts = [made(name, net, weights, state, compile=False) for net in nets]
     for i in range(2):
         step(nets[0], opts[0], i)
@@ -56,7 +56,7 @@ def test_resume(name, weights, state):
 @every_kind
 def test_graphs(name, weights, state):
     """Fifty steps with a moving lr compile nothing new once a basis has been renewed (every ten steps)."""
-    net = model(weights)
+    net = model(name, weights)
     opt = made(name, net, weights, state, compile=True)
     opt.schedules["lr"] = schedules.scale(schedules.cosine(1.0, 50))
     counts = []

@@ -38,7 +38,7 @@ SOME = 60  # claims between two writes of the ledger
 @click.option(
     "--stale",
     is_flag=True,
-    help="Only claims of which the ledger says nothing, or of code that has changed since.",
+    help="Only claims of which the ledger says nothing, or of code that has changed since; of --sabotage, too.",
 )
 @click.option(
     "--sabotage", is_flag=True, help="Also run every claim on a wrong method: it must not be confirmed."
@@ -67,36 +67,48 @@ def verify(
         chosen = _chosen(names, cost)
     if not chosen:
         raise click.UsageError("only claims of --cost full fit these names")
-    if stale:
-        rows = ledger.read()
-        chosen = [c for c in chosen if rows.get(c.name, {}).get("code") != ledger.code_of(c)]
+    codes = {c.name: ledger.code_of(c) for c in chosen}
+    rows = ledger.read() if stale else {}
+
+    def due(key: str) -> list[Claim]:
+        return [c for c in chosen if rows.get(c.name, {}).get(key) != codes[c.name]]
+
+    to_try, to_sabotage = due("code"), due("sabotaged") if sabotage else []
     console = Console(stderr=True, quiet=as_json)
     workers = workers or torch.get_num_threads()
     shared = {"workers": workers, "files": [name for name in names if name.endswith(".py")]}
-    known, codes = [c.name for c in evidence.claims()], {c.name: ledger.code_of(c) for c in chosen}
+    known = [c.name for c in evidence.claims()]
+    # what is to be written is, before the next ones run: a long run that is stopped has lost little
+    at_once = SOME if write else len(chosen)
     found: list[Finding] = []
-    with _bar(console, "verifying", len(chosen)) as advance:
-        # what is to be written is, before the next ones run: a long run that is stopped has lost little
-        at_once = SOME if write else max(1, len(chosen))
-        for i in range(0, len(chosen), at_once):
-            some = evidence.verify(chosen[i : i + at_once], advance, **shared)
-            found += some
+    with _bar(console, "verifying", len(to_try)) as advance:
+        for some in _cut(to_try, at_once):
+            found += (now := evidence.verify(some, advance, **shared))
             if write:
-                ledger.write(some, known=known, codes=codes)
-    idle = []
-    if sabotage:
-        with _bar(console, "sabotaging", len(chosen)) as advance:
-            idle = evidence.fooled(chosen, advance, **shared)
+                ledger.write(now, known=known, codes=codes)
+    idle: list[str] = []
+    with _bar(console, "sabotaging", len(to_sabotage)) as advance:
+        for some in _cut(to_sabotage, at_once):
+            idle += (now := evidence.fooled(some, advance, **shared))
+            if write:
+                ledger.write_sabotaged({c.name: codes[c.name] for c in some if c.name not in now})
     if as_json:
         click.echo(json.dumps([f.as_dict() for f in found], indent=2, ensure_ascii=False))
     else:
         _table(found, Console())
+        if sabotage:
+            click.echo(f"Wrong methods found out: {len(to_sabotage) - len(idle)} of {len(to_sabotage)}.")
     for name in idle:
         click.echo(
             f"{name}: a wrong method was not found out. Remedy: a sharper prediction or a worse method",
             err=True,
         )
     sys.exit(1 if idle or any(f.verdict == "error" for f in found) else 0)
+
+
+def _cut(claims: Sequence[Claim], at_once: int) -> Iterator[Sequence[Claim]]:
+    for i in range(0, len(claims), at_once):
+        yield claims[i : i + at_once]
 
 
 def _chosen(names: Sequence[str], cost: str) -> list[Claim]:

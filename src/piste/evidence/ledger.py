@@ -93,11 +93,23 @@ def write(
     rows = read(path)
     for f in findings:
         code = codes[f.name] if codes else code_of(*claims([f.name]))
-        rows[f.name] = {**f.as_dict(), "seconds": round(f.seconds, 2), "code": code, **stamp}
-    kept = [row for name, row in sorted(rows.items()) if known is None or name in known]
-    text = json.dumps({"findings": kept}, indent=1, ensure_ascii=False) + "\n"
+        row = {**f.as_dict(), "seconds": round(f.seconds, 2), "code": code, **stamp}
+        rows[f.name] = {**row, "sabotaged": rows.get(f.name, {}).get("sabotaged", "")}
+    _replace([row for name, row in rows.items() if known is None or name in known], path)
+
+
+def write_sabotaged(codes: Mapping[str, str], path: Path = PLACE) -> None:
+    """Note of claims, by name, the code with which their wrong method was found out; of those that have a row."""
+    rows = read(path)
+    _replace(
+        [{**row, "sabotaged": codes.get(name, row.get("sabotaged", ""))} for name, row in rows.items()], path
+    )
+
+
+def _replace(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
+    kept = sorted(rows, key=lambda row: row["name"])
     fresh = path.with_suffix(".new")
-    fresh.write_text(text)
+    fresh.write_text(json.dumps({"findings": kept}, indent=1, ensure_ascii=False) + "\n")
     os.replace(fresh, path)
 
 
