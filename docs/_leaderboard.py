@@ -76,7 +76,10 @@ def main(page: Path, storages: list[str]) -> None:
     picture.parent.mkdir(exist_ok=True)
     with rc_context(STYLE):
         _picture(scores).savefig(picture, metadata={"Date": None}, transparent=True)
-    shown = f"![Final losses of all methods](pictures/{picture.name})"
+    shown = (
+        f"![Final losses of all methods](pictures/{picture.name})\n\n"
+        "A dot for every fresh seed; the line is the reference's mean, blue what ends below it with confidence."
+    )
     head, rest = page.read_text().split(BEGIN, 1)
     tail = rest.split(END, 1)[1]
     parts = [head + BEGIN, shown, *[_table(s) for s in scores], _origin(page, races), END]
@@ -107,7 +110,8 @@ def _dots(axes: Axes, s: TaskScore) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.grid(axis="y", color=GREY, alpha=0.15)
-    axes.set_title(f"{s.info.name}: {s.info.metric} after {s.info.steps:,} steps", fontsize=9)
+    axes.set_title(f"{s.info.name}, {s.info.steps:,} steps", fontsize=9)
+    axes.set_xlabel(s.info.metric, fontsize=8)
 
 
 def _verdict(e: EntryScore) -> str:
@@ -187,8 +191,8 @@ def _times(speedup: Interval | None, pace: float) -> str:
         return f"over {low:.2f} ×" if math.isfinite(low) else f"over {pace * 2:.2f} ×"
     if middle == 0:
         return f"under {pace / 2:.2f} ×"
-    top = "…" if math.isinf(high) else f"{high:.2f}"
-    return f"{middle:.2f} × ({low:.2f} to {top})"
+    bottom, top = ("…" if x in (0, math.inf) else f"{x:.2f}" for x in (low, high))
+    return f"{middle:.2f} × ({bottom} to {top})"
 
 
 def _origin(page: Path, races: list[Results]) -> str:
@@ -198,7 +202,7 @@ def _origin(page: Path, races: list[Results]) -> str:
         for found in races
     ]
     return (
-        "A star marks a learning rate at the edge of its grid. "
+        "A star marks a learning rate at the edge of its grid, … a bound beyond the runs that there are. "
         f"Ran on {said['date'][:10]} with torch {said['torch']}, Python {said['python']}, {said['cores']} cores "
         f"({said['processor']}). To repeat it: {', '.join(commands)}, then "
         f"`python docs/_leaderboard.py docs/{page.name}` and the journals."
