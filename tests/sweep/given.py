@@ -29,8 +29,6 @@ class Square(nn.Module):
         self.inner = nn.Linear(side, side)
         self.gain = nn.Parameter(torch.ones(5))
         self.head = nn.Linear(side, side)
-        for i, layer in enumerate((self.first, self.inner, self.head)):
-            layer.weight.data.copy_(gradient((side, side), i, torch.float32))
 
     def forward(self, x):
         return self.head(self.inner(self.first(x))) * self.gain.mean()
@@ -49,6 +47,9 @@ def takes_whole_weights(name):
 def model(name, weights):
     torch.manual_seed(0)
     net = Square(FEW if "few weights" in needs(name) else SIDE)
+    if "module" in needs(name):  # what passes through the layers is to have full rank, too
+        for i, layer in enumerate((net.first, net.inner, net.head)):
+            layer.weight.data.copy_(gradient((SIDE, SIDE), i, torch.float32))
     return net.to({"bf16": torch.bfloat16, "fp32": torch.float32, "fp64": torch.float64}[weights])
 
 

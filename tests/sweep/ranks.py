@@ -49,6 +49,8 @@ def whole_is_sharded(name, weights, state, rank, world):
     near = 2.0**-15 if weights == "bf16" else 1e-6
     if (name in STEERED and (weights, state) not in EXACT) or (name in QUOTIENTS and weights != "fp64"):
         near = 2.0**-8  # a rounding may change what all are steered by
+    if name in EDGES and state == "8bit":
+        near = 2.0**-12
     if weights == "bf16" and mine.chains()[0].senses:
         near = 2.0**-7  # each rank rounds what it hears of the layers
     here, there = masters(mine), masters(theirs)
@@ -90,11 +92,14 @@ def refused(name, weights, state, rank, world):
         made(name, sharded(name, weights), weights, state)
 
 
-STEERED = [e.name for e in piste.registry("optimizer") if e.needs]  # by losses and scalar products
+STEERED = [e.name for e in piste.registry("optimizer") if e.needs]  # by losses, scalar products, layers
 EXACT = [("fp32", "plain"), ("fp64", "plain")]
 # Rules that divide by what is small: gᵀB⁻¹g, a step along which two gradients are taken, or the gaps between
 # eigenvalues. What is rounding in float32 is held to the same figure in float64.
 QUOTIENTS = ("EKFAC", "PSPS", "PSPSL1", "PSPSL2", "PSPSAdam", "PSPSAdaGrad", "RootNewton", "UniversalNewton")
+# What is coded has a norm in it, so that the order of a sum decides of a number on the edge between two codes, and a
+# rule that sees a matrix hands it to the whole of it.
+EDGES = ("MARSM", "MARSShampoo")
 
 
 CASES = {
