@@ -94,9 +94,11 @@ def refused(name, weights, state, rank, world):
 
 STEERED = [e.name for e in piste.registry("optimizer") if e.needs]  # by losses, scalar products, layers
 EXACT = [("fp32", "plain"), ("fp64", "plain")]
-# Rules that divide by what is small: gᵀB⁻¹g, a step along which two gradients are taken, or the gaps between
-# eigenvalues. What is rounding in float32 is held to the same figure in float64.
-QUOTIENTS = ("EKFAC", "PSPS", "PSPSL1", "PSPSL2", "PSPSAdam", "PSPSAdaGrad", "RootNewton", "UniversalNewton")
+# Rules that take a difference of gradients, or divide by what is small: gᵀ(g - g₋), gᵀB⁻¹g, a step along which two
+# gradients are taken, the gaps between eigenvalues. What is rounding in float32 is held to the same figure in float64.
+QUOTIENTS = (
+    "EKFAC", "NonlinearCG", "PSPS", "PSPSL1", "PSPSL2", "PSPSAdam", "PSPSAdaGrad", "RootNewton", "UniversalNewton",
+)  # fmt: skip
 # What is coded has a norm in it, so that the order of a sum decides of a number on the edge between two codes, and a
 # rule that sees a matrix hands it to the whole of it.
 EDGES = ("MARSM", "MARSShampoo")
