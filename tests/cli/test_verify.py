@@ -7,7 +7,7 @@ import json
 from click.testing import CliRunner
 
 from piste.cli.app import app
-from piste.evidence import ledger, running
+from piste.evidence import ledger, many
 
 KEYS = {
     "method", "paper", "statement", "prediction", "seen", "tolerance", "seeds", "seconds", "verdict", "kind", "name",
@@ -61,9 +61,10 @@ def test_findings_are_written_where_the_ledger_is(monkeypatch, tmp_path):
 def test_a_claim_that_any_method_meets_is_not_noted_as_one_that_can_fail(monkeypatch, tmp_path):
     for f, rest in ((ledger.write, (None, None)), (ledger.write_sabotaged, ()), (ledger.read, ())):
         monkeypatch.setattr(f, "__defaults__", (tmp_path / "ledger.json", *rest))
-    monkeypatch.setattr(running, "sabotaged", lambda claim: "share" not in claim.name)
+    monkeypatch.setattr(many, "sabotaged", lambda c: "confirmed" if "share" in c.name else "not confirmed")
     done = piste("verify", "LAMB", "--sabotage", "--write")
-    assert done.exit_code == 1 and "found out: 1 of 2." in done.output and "was not found out" in done.output
+    assert done.exit_code == 1 and "found out: 1 of 2." in done.output
+    assert "was not found out (confirmed)" in done.output
     for name, row in ledger.read().items():
         assert row["sabotaged"] == ("" if "share" in name else row["code"])
 

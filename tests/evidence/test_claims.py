@@ -163,7 +163,7 @@ def test_a_sample_of_claims_ends_as_the_ledger_says_and_can_fail(name):
     (one,) = claims([name])
     (finding,) = verify([one])
     assert finding.verdict == ledger.read()[name]["verdict"], finding
-    assert sabotaged(one)
+    assert sabotaged(one) == "not confirmed"
 
 
 def test_the_ledger_speaks_of_all_claims_as_they_are_and_of_no_others():
@@ -171,6 +171,8 @@ def test_the_ledger_speaks_of_all_claims_as_they_are_and_of_no_others():
     old = [c.name for c in claims() if rows.get(c.name, {}).get("code") != ledger.code_of(c)]
     assert not old, "make verify-full renews the ledger"
     assert set(rows) == set(_claims)
+    gullible = [name for name, row in rows.items() if row["sabotaged"] != row["code"]]
+    assert not gullible, "`piste verify --cost full --stale --sabotage --write` tries their wrong methods"
 
 
 PROBLEMS = {

@@ -86,10 +86,10 @@ def verify(
             found += (now := evidence.verify(some, advance, **shared))
             if write:
                 ledger.write(now, known=known, codes=codes)
-    idle: list[str] = []
+    idle: dict[str, str] = {}
     with _bar(console, "sabotaging", len(to_sabotage)) as advance:
         for some in _cut(to_sabotage, at_once):
-            idle += (now := evidence.fooled(some, advance, **shared))
+            idle |= (now := evidence.fooled(some, advance, **shared))
             if write:
                 ledger.write_sabotaged({c.name: codes[c.name] for c in some if c.name not in now})
     if as_json:
@@ -98,9 +98,9 @@ def verify(
         _table(found, Console())
         if sabotage:
             click.echo(f"Wrong methods found out: {len(to_sabotage) - len(idle)} of {len(to_sabotage)}.")
-    for name in idle:
+    for name, verdict in idle.items():
         click.echo(
-            f"{name}: a wrong method was not found out. Remedy: a sharper prediction or a worse method",
+            f"{name}: a wrong method was not found out ({verdict}). Remedy: a sharper prediction or a worse method",
             err=True,
         )
     sys.exit(1 if idle or any(f.verdict == "error" for f in found) else 0)

@@ -27,13 +27,13 @@ from .claim import claims as claims
 from .claim import equal as equal
 from .facts import check as check
 from .ledger import of_method as of_method
+from .many import fooled as fooled
+from .many import sabotaged as sabotaged
+from .many import verify as verify
 from .problem import Problem as Problem
 from .problem import Trace as Trace
 from .problem import descend as descend
 from .problem import problem as problem
-from .running import fooled as fooled
-from .running import sabotaged as sabotaged
-from .running import verify as verify
 from .verdict import Finding as Finding
 
 del _declared

@@ -47,7 +47,7 @@ def the_path_is_finite_at_any_rate(method: Any, seed: int) -> float:
     kind="theorem",
     predicts=at_most(1.0),
     tolerance=1e-12,
-    wrong=told("AEGD", lr=-1e-3),
+    wrong=told("AEGD", c=100.0),
     seeds=3,
 )
 def the_energy_falls_at_any_rate(method: Any, seed: int) -> float:

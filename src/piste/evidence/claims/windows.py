@@ -204,7 +204,8 @@ def forgetful(name: str) -> Callable[..., Any]:
     predicts=at_most(1.1),
     tolerance=0.0,
     wrong=forgetful("SparseMFAC"),
-    seeds=4,
+    seeds=8,
+    cost="full",
     scale="logistic regression with 100 weights, 300 rows and decay 0.01, 150 steps, density 5 %, five rates",
 )
 def error_feedback_keeps_the_convergence(method: Any, seed: int) -> float:
