@@ -12,10 +12,11 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from tiny import OPTIMIZERS, Tiny, make, words
 
-# the longer side of a 11 x 7 matrix has a null space, where a basis is arbitrary: these go without one there; and a
-# subspace of all dimensions follows rounding
+# the longer side of a 11 x 7 matrix has a null space, where a basis is arbitrary: these go without one there; a
+# subspace of all dimensions follows rounding; and a small damping magnifies that of a Gram matrix
 DETERMINED = {
-    **{key: {"max_precond_dim": 7} for key in ("SOAP", "KLSOAP", "KLShampoo")},
+    **{key: {"max_precond_dim": 7} for key in ("SOAP", "SOAPAdEMAMix", "SOAPLion", "KLSOAP", "KLShampoo")},
+    "ScaledGD": {"damp": 1.0},
     **{key: {"rank": 3} for key in ("OnlineSubspaceAdamW", "OnlineSubspaceLion")},
 }
 # Products by differences of gradients are good to ∛(rounding)², 4e-11 in float64, and these divide by small ones.
