@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from click.testing import CliRunner
 
 from piste.cli.app import app
@@ -36,12 +37,18 @@ def test_an_unknown_name_is_met_with_the_nearest():
     assert done.exit_code != 0 and "Lion" in done.output
 
 
-def test_findings_are_written_where_the_ledger_is(monkeypatch, tmp_path):
-    monkeypatch.setattr(ledger.write, "__defaults__", (tmp_path / "ledger.json", None, None))
-    monkeypatch.setattr(ledger.write_sabotaged, "__defaults__", (tmp_path / "ledger.json",))
-    monkeypatch.setattr(ledger.read, "__defaults__", (tmp_path / "ledger.json",))
+@pytest.fixture
+def own_ledger(monkeypatch, tmp_path):
+    """A ledger that nothing is in yet, in the place of the committed one."""
+    path = tmp_path / "ledger.json"
+    for f, rest in ((ledger.write, (None, None)), (ledger.write_sabotaged, ()), (ledger.read, ())):
+        monkeypatch.setattr(f, "__defaults__", (path, *rest))
+    return path
+
+
+def test_findings_are_written_where_the_ledger_is(monkeypatch, own_ledger):
     assert piste("verify", "LAMB", "--write").exit_code == 0
-    assert set(json.loads((tmp_path / "ledger.json").read_text())["findings"][0]) >= KEYS | {
+    assert set(json.loads(own_ledger.read_text())["findings"][0]) >= KEYS | {
         "date",
         "code",
         "torch",
@@ -58,9 +65,7 @@ def test_findings_are_written_where_the_ledger_is(monkeypatch, tmp_path):
     assert "2 claims" in piste("verify", "LAMB", "--stale").output
 
 
-def test_a_claim_that_any_method_meets_is_not_noted_as_one_that_can_fail(monkeypatch, tmp_path):
-    for f, rest in ((ledger.write, (None, None)), (ledger.write_sabotaged, ()), (ledger.read, ())):
-        monkeypatch.setattr(f, "__defaults__", (tmp_path / "ledger.json", *rest))
+def test_a_claim_that_any_method_meets_is_not_noted_as_one_that_can_fail(monkeypatch, own_ledger):
     monkeypatch.setattr(many, "sabotaged", lambda c: "confirmed" if "share" in c.name else "not confirmed")
     done = piste("verify", "LAMB", "--sabotage", "--write")
     assert done.exit_code == 1 and "found out: 1 of 2." in done.output

@@ -9,15 +9,10 @@ from torch.nn.functional import cross_entropy
 
 import piste
 from sharding.given import gradient, whole
-from tiny import ONLY, make
+from tiny import CHOSEN, make
 
-SWEPT = [
-    e.name
-    for e in piste.registry("optimizer")
-    if e.target.__module__.startswith("piste.") and (not ONLY or e.name in ONLY)
-]
 WEIGHTS, STATES = ("fp32", "bf16"), ("plain", "8bit")
-KINDS = [(name, weights, state) for name in SWEPT for weights in WEIGHTS for state in STATES]
+KINDS = [(e.name, weights, state) for e in CHOSEN for weights in WEIGHTS for state in STATES]
 SIDE = 68  # 23 + 23 + 22 rows on three ranks, in blocks of 68
 FEW = 8  # the side where an optimizer needs few weights
 
@@ -79,7 +74,7 @@ def step(net, opt, i):
         return loss
 
     wanted = needs(opt.factory.name)
-    if any(c.senses for c in opt.chains()):  # a backward pass to listen to; the gradients are then given, too
+    if "module" in wanted:  # a backward pass to listen to; the gradients are then given, too
         x, aim = mine(net, rows(net, i, 102)), mine(net, rows(net, i + 1000, 102))
         (net(x) * aim).float().sum(1).mean().backward()
     if "residuals" in wanted:

@@ -20,7 +20,7 @@ import piste
 from piste import _sharding as sharding
 from sharding.given import whole
 from sharding.owned import saved_on_all_and_loaded_on_fewer
-from sweep.given import KINDS, made, model, step, takes_whole_weights
+from sweep.given import KINDS, made, model, needs, step, takes_whole_weights
 
 
 def sharded(name, weights):
@@ -51,7 +51,7 @@ def whole_is_sharded(name, weights, state, rank, world):
         near = 2.0**-8  # a rounding may change what all are steered by
     if name in EDGES and state == "8bit":
         near = 2.0**-12
-    if weights == "bf16" and mine.chains()[0].senses:
+    if weights == "bf16" and "module" in needs(name):
         near = 2.0**-7  # each rank rounds what it hears of the layers
     here, there = masters(mine), masters(theirs)
     for n, value in here.items():

@@ -73,7 +73,8 @@ def verify(
     def due(key: str) -> list[Claim]:
         return [c for c in chosen if rows.get(c.name, {}).get(key) != codes[c.name]]
 
-    to_try, to_sabotage = due("code"), due("sabotaged") if sabotage else []
+    to_try = due("code")
+    to_sabotage = [c for c in due("sabotaged") if sabotage and c.wrong is not None]
     console = Console(stderr=True, quiet=as_json)
     workers = workers or torch.get_num_threads()
     shared = {"workers": workers, "files": [name for name in names if name.endswith(".py")]}
